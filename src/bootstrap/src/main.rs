@@ -1,0 +1,3 @@
+//! The driver behind `./x`.
+
+fn main() {}
