@@ -1,0 +1,280 @@
+//! The registry's folder: the one place that opens, reads, writes and removes its files.
+//!
+//! Everything else goes through here, so that what can fail is in one list, and a test can make each of it fail in turn.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::faults;
+use crate::gate::{self, Gate};
+use crate::queue::Ticket;
+use crate::record::{self, Record};
+use crate::sys;
+
+const UNFINISHED: &str = "unfinished.json";
+
+/// The most files that a registry's folder may hold. More is not ours, or not sane.
+const FILES_MAX: usize = 1 << 20;
+
+/// A registry's folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+}
+
+/// What a listing of the folder shows.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    /// The registered tickets, in ascending order.
+    pub registered: Vec<Ticket>,
+    /// Files of tickets that are not registered (any more).
+    pub leftovers: Vec<PathBuf>,
+}
+
+/// What the kernel says of a registered session.
+#[derive(Debug)]
+pub(crate) enum Liveness {
+    /// Its lock is held.
+    Alive,
+    /// Its lock file is there, but free.
+    Dead,
+    /// Its lock file is not there.
+    Gone,
+}
+
+impl Folder {
+    /// Opens a folder, and creates it where it is missing.
+    pub(crate) fn create(path: &Path) -> Result<Self> {
+        faults::check("create folder")
+            .and_then(|()| sys::create_private_folder(path))
+            .map_err(|e| Error::io("cannot create the lock folder", path, e))?;
+        Self::open(path)
+    }
+
+    /// Opens a folder that is there.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let why = sys::not_private(path).map_err(|e| Error::io("cannot look at the lock folder", path, e))?;
+        if let Some(why) = why {
+            return Err(
+                Error::new(ErrorKind::NotPrivate, "refusing to use the lock folder")
+                    .at(path)
+                    .advice(format!("{why}; choose a folder of your own, or `chmod go-w` it")),
+            );
+        }
+        // Absolute, so that a change of the working directory does not lose it.
+        let path =
+            std::path::absolute(path).map_err(|e| Error::io("cannot find the lock folder", path, e))?;
+        Ok(Self { path })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn lock_path(&self, ticket: Ticket) -> PathBuf {
+        self.path.join(format!("{ticket}.lock"))
+    }
+
+    pub(crate) fn record_path(&self, ticket: Ticket) -> PathBuf {
+        self.path.join(format!("{ticket}.json"))
+    }
+
+    /// Opens the gate file without locking it.
+    pub(crate) fn open_gate(&self) -> Result<File> {
+        let path = self.path.join("gate");
+        faults::check("open gate")
+            .and_then(|()| {
+                sys::options()
+                    .read(true)
+                    .write(true)
+                    .create(true)
+                    .truncate(false)
+                    .open(&path)
+            })
+            .map_err(|e| Error::io("cannot open the lock folder's gate", &path, e))
+    }
+
+    /// The gate's bytes. Its lock must be held.
+    pub(crate) fn read_gate(&self, file: &mut File) -> Result<Vec<u8>> {
+        faults::check("read gate")
+            .and_then(|()| read_bounded(file, gate::SIZE_MAX))
+            .map_err(|e| Error::io("cannot read the lock folder's gate", &self.path.join("gate"), e))
+    }
+
+    /// Overwrites the gate. Its lock must be held.
+    pub(crate) fn write_gate(&self, file: &mut File, gate: &Gate) -> Result<()> {
+        let text = gate.to_string();
+        faults::check("write gate")
+            .and_then(|()| file.seek(SeekFrom::Start(0)))
+            .and_then(|_| file.write_all(text.as_bytes()))
+            // Only a gate that was garbage is longer.
+            .and_then(|()| {
+                if file.metadata()?.len() > text.len() as u64 {
+                    file.set_len(text.len() as u64)
+                } else {
+                    Ok(())
+                }
+            })
+            .map_err(|e| Error::io("cannot write the lock folder's gate", &self.path.join("gate"), e))
+    }
+
+    /// Lists the folder. The gate's lock must be held, or a listing may show a session between two of its files.
+    pub(crate) fn list(&self) -> Result<Listing> {
+        let failed = |e| Error::io("cannot list the lock folder", &self.path, e);
+        let mut listing = Listing::default();
+        let mut others = Vec::new();
+        faults::check("list").map_err(failed)?;
+        for entry in std::fs::read_dir(&self.path).map_err(failed)?.take(FILES_MAX) {
+            let name = entry.map_err(failed)?.file_name();
+            let Some((stem, kind)) = name.to_str().and_then(|n| n.split_once('.')) else {
+                continue;
+            };
+            let Ok(number) = stem.parse::<u64>() else { continue };
+            match kind {
+                "lock" => listing.registered.push(Ticket(number)),
+                "json" | "new" => others.push((Ticket(number), name)),
+                _ => {}
+            }
+        }
+        listing.registered.sort_unstable();
+        others.retain(|(ticket, _)| listing.registered.binary_search(ticket).is_err());
+        listing.leftovers = others.into_iter().map(|(_, name)| self.path.join(name)).collect();
+        Ok(listing)
+    }
+
+    /// Opens a session's lock file, to probe it or to wait for it; nothing where it is not registered.
+    pub(crate) fn open_lock(&self, ticket: Ticket) -> Result<Option<File>> {
+        let path = self.lock_path(ticket);
+        match faults::check("open lock").and_then(|()| sys::options().read(true).open(&path)) {
+            Ok(file) => Ok(Some(file)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Error::io("cannot open the lock of another session", &path, e)),
+        }
+    }
+
+    /// Asks the kernel whether a session is alive.
+    ///
+    /// The probe is a shared lock, as a waiter's is, so that neither makes a dead session look alive to the other.
+    pub(crate) fn liveness(&self, ticket: Ticket) -> Result<Liveness> {
+        let Some(file) = self.open_lock(ticket)? else {
+            return Ok(Liveness::Gone);
+        };
+        match faults::check("probe lock").and_then(|()| sys::try_lock_shared(&file)) {
+            Ok(true) => Ok(Liveness::Dead),
+            Ok(false) => Ok(Liveness::Alive),
+            Err(e) => Err(Error::io(
+                "cannot probe the lock of another session",
+                &self.lock_path(ticket),
+                e,
+            )),
+        }
+    }
+
+    /// A session's record; nothing where it is missing, not ours to read, or not a record.
+    pub(crate) fn read_record(&self, ticket: Ticket) -> Result<Option<Record>> {
+        Ok(read_record_at(&self.record_path(ticket))?.filter(|r| r.claim.ticket == ticket))
+    }
+
+    /// The record of the last mutator that did not finish.
+    pub(crate) fn read_unfinished(&self) -> Result<Option<Record>> {
+        read_record_at(&self.path.join(UNFINISHED))
+    }
+
+    /// Creates a lock file and locks it.
+    pub(crate) fn create_lock(&self, ticket: Ticket) -> Result<File> {
+        let path = self.lock_path(ticket);
+        let file = faults::check("create lock")
+            .and_then(|()| sys::options().read(true).write(true).create_new(true).open(&path))
+            .map_err(|e| Error::io("cannot create the lock file", &path, e))?;
+        match faults::check("lock").and_then(|()| sys::try_lock_exclusive(&file)) {
+            Ok(true) => Ok(file),
+            Ok(false) => {
+                Err(Error::new(ErrorKind::Damaged, "somebody else locked the new lock file").at(&path))
+            }
+            Err(e) => Err(Error::io("cannot lock", &path, e)),
+        }
+    }
+
+    /// Creates a record file. Under the gate nobody reads it before it is whole.
+    pub(crate) fn create_record(&self, record: &Record) -> Result<()> {
+        let path = self.record_path(record.claim.ticket);
+        faults::check("create record")
+            .and_then(|()| sys::options().write(true).create_new(true).open(&path))
+            .and_then(|mut file| {
+                faults::check("write record").and_then(|()| file.write_all(&record.to_bytes()))
+            })
+            .map_err(|e| Error::io("cannot write the session's record", &path, e))
+    }
+
+    /// Replaces a record file by a whole new one, so that those who read without the gate never see half of one.
+    pub(crate) fn replace_record(&self, record: &Record) -> Result<()> {
+        let path = self.record_path(record.claim.ticket);
+        let new = path.with_extension("new");
+        let replaced = faults::check("create new record")
+            .and_then(|()| sys::options().write(true).create(true).truncate(true).open(&new))
+            .and_then(|mut file| {
+                faults::check("write new record").and_then(|()| file.write_all(&record.to_bytes()))
+            })
+            .and_then(|()| faults::check("rename record"))
+            .and_then(|()| std::fs::rename(&new, &path));
+        replaced.map_err(|e| {
+            // The old record stands; what is left of the new one would only be litter.
+            drop(std::fs::remove_file(&new));
+            Error::io("cannot replace the session's record", &path, e)
+        })
+    }
+
+    pub(crate) fn keep_unfinished(&self, ticket: Ticket) -> Result<()> {
+        let path = self.record_path(ticket);
+        let kept = faults::check("keep unfinished")
+            .and_then(|()| std::fs::rename(&path, self.path.join(UNFINISHED)));
+        missing_is_fine(kept)
+            .map_err(|e| Error::io("cannot keep the record of an unfinished session", &path, e))
+    }
+
+    pub(crate) fn forget_unfinished(&self) -> Result<()> {
+        self.remove(&self.path.join(UNFINISHED))
+    }
+
+    /// Removes a file of the folder; that it is gone already is fine.
+    pub(crate) fn remove(&self, path: &Path) -> Result<()> {
+        missing_is_fine(faults::check("remove").and_then(|()| std::fs::remove_file(path)))
+            .map_err(|e| Error::io("cannot remove", path, e))
+    }
+}
+
+fn missing_is_fine(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
+fn read_record_at(path: &Path) -> Result<Option<Record>> {
+    let read = faults::check("read record")
+        .and_then(|()| sys::options().read(true).open(path))
+        .and_then(|mut file| read_bounded(&mut file, record::SIZE_MAX));
+    match read {
+        Ok(bytes) => Ok(Record::parse(&bytes)),
+        Err(e)
+            if matches!(
+                e.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(e) => Err(Error::io("cannot read the record", path, e)),
+    }
+}
+
+/// Reads a file up to one byte more than it may have, so that the parser sees that it is too long.
+fn read_bounded(file: &mut File, size_max: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(1024);
+    Read::by_ref(file)
+        .take(size_max as u64 + 1)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,242 @@
+//! The content of the gate file: the few numbers that every transition reads and writes while it holds the gate's lock.
+//!
+//! Text, of fixed length, so that a write in place never changes the file's size and never spans two pages:
+//!
+//! ```text
+//! buildlock 1
+//! registry 5d0c6f8b1a2e3f40
+//! next 00000000000000000018
+//! epoch 00000000000000000004
+//! floor 00000000000000000017
+//! granted 00000000000000000017
+//! ```
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::queue::{Claim, Mode, SessionId, State, Ticket, may_have_kin};
+
+/// The protocol version that this crate speaks.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// The most that is read of a gate file, in bytes.
+pub(crate) const SIZE_MAX: usize = 512;
+
+/// A registry's random name. The same folder may have several paths (links, bind mounts, containers) but has one id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RegistryId(pub u64);
+
+impl fmt::Display for RegistryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// The gate's content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Gate {
+    /// The registry's random name.
+    pub registry: RegistryId,
+    /// The next ticket to hand out.
+    pub next: Ticket,
+    /// Counts the exclusive grants: two readers that see the same epoch saw the same tree.
+    pub epoch: u64,
+    /// No record with a lower ticket is alive. Raised by each exclusive grant to a stranger, which waited for all of them.
+    pub floor: Ticket,
+    /// The highest ticket ever granted: behind it, everybody waits.
+    pub granted: Ticket,
+}
+
+/// What is wrong with a gate file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// It was written by a newer version of the protocol.
+    Newer(u32),
+    /// It is not a gate's content at all.
+    Garbage,
+}
+
+impl Gate {
+    /// The gate of a new registry.
+    #[must_use]
+    pub fn new(registry: RegistryId) -> Self {
+        Self {
+            registry,
+            next: Ticket(1),
+            epoch: 0,
+            floor: Ticket(1),
+            granted: Ticket(0),
+        }
+    }
+
+    /// Reads a gate's content.
+    ///
+    /// # Errors
+    /// [`Malformed`], where `bytes` are not exactly what [`Gate`]'s `Display` writes.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
+        let text = std::str::from_utf8(bytes).map_err(|_| Malformed::Garbage)?;
+        let mut lines = text.lines();
+        let mut field = |name: &str| lines.next()?.strip_prefix(name)?.strip_prefix(' ');
+        let version: u32 = field("buildlock")
+            .and_then(|v| v.parse().ok())
+            .ok_or(Malformed::Garbage)?;
+        if version > PROTOCOL_VERSION {
+            return Err(Malformed::Newer(version));
+        }
+        let mut number = |name, radix| {
+            field(name)
+                .and_then(|v| u64::from_str_radix(v, radix).ok())
+                .ok_or(Malformed::Garbage)
+        };
+        let gate = Self {
+            registry: RegistryId(number("registry", 16)?),
+            next: Ticket(number("next", 10)?),
+            epoch: number("epoch", 10)?,
+            floor: Ticket(number("floor", 10)?),
+            granted: Ticket(number("granted", 10)?),
+        };
+        // Also refuses another spelling of the same numbers, and numbers that no sequence of transitions leaves.
+        let sound =
+            gate.to_string().as_bytes() == bytes && gate.floor <= gate.next && gate.granted < gate.next;
+        if sound { Ok(gate) } else { Err(Malformed::Garbage) }
+    }
+
+    /// The gate after a ticket was handed out.
+    #[must_use]
+    pub fn with_ticket_taken(self) -> Self {
+        Self {
+            next: Ticket(self.next.0 + 1),
+            ..self
+        }
+    }
+
+    /// The gate after `claim` was granted.
+    #[must_use]
+    pub fn with_grant(self, claim: &Claim) -> Self {
+        debug_assert_eq!(claim.state, State::Granted, "only grants move the marks");
+        let exclusive = claim.mode == Mode::Exclusive;
+        Self {
+            epoch: self.epoch + u64::from(exclusive),
+            floor: if exclusive && !may_have_kin(claim) {
+                self.floor.max(claim.ticket)
+            } else {
+                self.floor
+            },
+            granted: self.granted.max(claim.ticket),
+            ..self
+        }
+    }
+
+    /// Whether a record with this ticket can stand in the way of a stranger that waits with ticket `me`: it is not below the
+    /// floor, and either ahead of `me` or among those that were granted.
+    #[must_use]
+    pub fn may_block(&self, ticket: Ticket, me: Ticket) -> bool {
+        ticket >= self.floor && ticket != me && (ticket < me || ticket <= self.granted)
+    }
+
+    /// The name under which the session that takes the next ticket will be known.
+    #[must_use]
+    pub fn next_session(&self) -> SessionId {
+        SessionId(self.next.0)
+    }
+}
+
+impl fmt::Display for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "buildlock {PROTOCOL_VERSION}")?;
+        writeln!(f, "registry {}", self.registry)?;
+        writeln!(f, "next {:020}", self.next.0)?;
+        writeln!(f, "epoch {:020}", self.epoch)?;
+        writeln!(f, "floor {:020}", self.floor.0)?;
+        writeln!(f, "granted {:020}", self.granted.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gate() -> Gate {
+        Gate {
+            next: Ticket(18),
+            epoch: 4,
+            floor: Ticket(17),
+            granted: Ticket(17),
+            ..Gate::new(RegistryId(0xfeed))
+        }
+    }
+
+    #[test]
+    fn content_survives_a_round_trip() {
+        for gate in [gate(), Gate::new(RegistryId(u64::MAX))] {
+            assert_eq!(Gate::parse(gate.to_string().as_bytes()), Ok(gate));
+        }
+    }
+
+    #[test]
+    fn the_length_never_changes() {
+        let wide = Gate {
+            next: Ticket(u64::MAX),
+            epoch: u64::MAX,
+            ..gate()
+        };
+        assert_eq!(wide.to_string().len(), Gate::new(RegistryId(0)).to_string().len());
+        assert!(wide.to_string().len() <= SIZE_MAX);
+    }
+
+    #[test]
+    fn a_newer_version_is_told_from_garbage() {
+        assert_eq!(Gate::parse(b"buildlock 2\nwho knows\n"), Err(Malformed::Newer(2)));
+        let text = gate().to_string();
+        for bad in [
+            &text[..text.len() - 1],
+            &text[1..],
+            "",
+            "buildlock x\n",
+            &format!("{text}\n"),
+        ] {
+            assert_eq!(Gate::parse(bad.as_bytes()), Err(Malformed::Garbage), "{bad:?}");
+        }
+        assert_eq!(Gate::parse(&[0xff; 40]), Err(Malformed::Garbage));
+    }
+
+    #[test]
+    fn numbers_that_cannot_be_are_garbage() {
+        for bad in [
+            Gate {
+                floor: Ticket(19),
+                ..gate()
+            },
+            Gate {
+                granted: Ticket(18),
+                ..gate()
+            },
+        ] {
+            assert_eq!(Gate::parse(bad.to_string().as_bytes()), Err(Malformed::Garbage));
+        }
+    }
+
+    #[test]
+    fn only_an_exclusive_grant_to_a_stranger_raises_the_floor() {
+        let claim = |mode, ancestors| Claim {
+            ticket: Ticket(20),
+            session: SessionId(20),
+            ancestors,
+            mode,
+            state: State::Granted,
+        };
+        assert_eq!(
+            gate().with_grant(&claim(Mode::Exclusive, vec![])).floor,
+            Ticket(20)
+        );
+        assert_eq!(
+            gate()
+                .with_grant(&claim(Mode::Exclusive, vec![SessionId(1)]))
+                .floor,
+            Ticket(17)
+        );
+        assert_eq!(gate().with_grant(&claim(Mode::Shared, vec![])).floor, Ticket(17));
+    }
+}

@@ -1,0 +1,173 @@
+//! The protocol: each transition of a session as the list of writes that makes it, in order.
+//!
+//! The lists are data, so that the very same ones are applied to a folder by [`crate::Registry`] and explored, with a crash
+//! before and after every write, by the model in `tests/model`. The files:
+//!
+//! * `gate`: a mutex. Every transition but letting go happens under its lock.
+//! * `<ticket>.lock`: **registers** a session by existing, and keeps it alive by being locked. Nothing else says so: a
+//!   record whose lock is free is dead, whatever it says, and whoever scans removes it.
+//! * `<ticket>.json`: the record, beside the locked file because Windows does not let others read one that is locked.
+//! * `unfinished.json`: the record of a mutator that died while it held the lock exclusively; it says that outputs may be
+//!   half written, until an exclusive session has come to a clean end.
+//!
+//! The orders that matter, and why:
+//!
+//! * *Registering* burns the ticket in the gate before its files appear, so that a crash between the two cannot lead to the
+//!   same ticket being handed out twice.
+//! * *Letting go* removes the lock file first: from then on the session is not registered, so a crash in between is a clean
+//!   end and not an unfinished mutation. The kernel's lock is freed last, so whoever it wakes finds nothing left.
+//! * *Downgrading* publishes the shared claim while the exclusive one stands: there is no gap for a mutator to slip into.
+
+use crate::gate::Gate;
+use crate::queue::{Claim, Mode, State, Ticket};
+use crate::record::Record;
+
+/// One write to the registry. Each is atomic: seen whole or not at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Overwrites the gate's content in place.
+    Gate(Gate),
+    /// Creates the lock file, and locks it.
+    CreateLock(Ticket),
+    /// Creates the record file of a claim that has none yet.
+    CreateRecord(Record),
+    /// Replaces the record file.
+    ReplaceRecord(Record),
+    /// Keeps a dead mutator's record as `unfinished.json`.
+    KeepUnfinished(Ticket),
+    /// Removes `unfinished.json`.
+    ForgetUnfinished,
+    /// Removes the lock file's name. Its lock stays.
+    RemoveLock(Ticket),
+    /// Removes the record file.
+    RemoveRecord(Ticket),
+    /// Frees the kernel's lock on a lock file, which wakes those that wait for it.
+    Unlock(Ticket),
+}
+
+/// A new claim takes its place in the queue, granted at once or waiting.
+///
+/// `record.claim.ticket` must be `gate.next`.
+#[must_use]
+pub fn register(gate: Gate, record: Record) -> Vec<Write> {
+    debug_assert_eq!(record.claim.ticket, gate.next, "tickets come from the gate");
+    let gate = gate.with_ticket_taken();
+    let gate = if record.claim.state == State::Granted {
+        gate.with_grant(&record.claim)
+    } else {
+        gate
+    };
+    vec![
+        Write::Gate(gate),
+        Write::CreateLock(record.claim.ticket),
+        Write::CreateRecord(record),
+    ]
+}
+
+/// A waiting claim is granted.
+#[must_use]
+pub fn grant(gate: Gate, mut record: Record, now_unix_ms: u64) -> Vec<Write> {
+    record.claim.state = State::Granted;
+    record.granted_unix_ms = Some(now_unix_ms);
+    vec![
+        Write::Gate(gate.with_grant(&record.claim)),
+        Write::ReplaceRecord(record),
+    ]
+}
+
+/// A claim is let go of, or withdrawn while it waits. Needs no gate.
+#[must_use]
+pub fn let_go(ticket: Ticket) -> Vec<Write> {
+    vec![
+        Write::RemoveLock(ticket),
+        Write::RemoveRecord(ticket),
+        Write::Unlock(ticket),
+    ]
+}
+
+/// An exclusive session comes to a clean end, and with it what an earlier one may have left half done.
+#[must_use]
+pub fn finish(ticket: Ticket) -> Vec<Write> {
+    let mut writes = vec![Write::ForgetUnfinished];
+    writes.extend(let_go(ticket));
+    writes
+}
+
+/// An exclusive claim becomes a shared one, under a new ticket.
+///
+/// `shared.claim.ticket` must be `gate.next`.
+#[must_use]
+pub fn downgrade(gate: Gate, shared: Record, exclusive: Ticket) -> Vec<Write> {
+    let mut writes = register(gate, shared);
+    writes.extend(finish(exclusive));
+    writes
+}
+
+/// The remains of a dead session are removed; `record` is what could be read of its record.
+///
+/// The lock file goes last: as long as it is there, the next to scan will try again.
+#[must_use]
+pub fn sweep(ticket: Ticket, record: Option<&Claim>) -> Vec<Write> {
+    let unfinished = record.is_some_and(|c| c.mode == Mode::Exclusive && c.state == State::Granted);
+    let record = if unfinished {
+        Write::KeepUnfinished(ticket)
+    } else {
+        Write::RemoveRecord(ticket)
+    };
+    vec![record, Write::RemoveLock(ticket)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::RegistryId;
+    use crate::record::tests::sample;
+
+    #[test]
+    fn registering_burns_the_ticket_before_its_files_appear() {
+        let gate = Gate::new(RegistryId(1));
+        let writes = register(gate, sample(1));
+        assert!(matches!(writes[0], Write::Gate(g) if g.next == Ticket(2) && g.epoch == 1));
+        assert_eq!(writes[1], Write::CreateLock(Ticket(1)));
+        assert_eq!(writes[2], Write::CreateRecord(sample(1)));
+    }
+
+    #[test]
+    fn letting_go_frees_the_lock_last_and_unregisters_first() {
+        let writes = let_go(Ticket(3));
+        assert_eq!(writes.first(), Some(&Write::RemoveLock(Ticket(3))));
+        assert_eq!(writes.last(), Some(&Write::Unlock(Ticket(3))));
+    }
+
+    #[test]
+    fn a_downgrade_publishes_before_it_lets_go() {
+        let mut gate = Gate::new(RegistryId(1));
+        gate.next = Ticket(2);
+        let mut shared = sample(2);
+        shared.claim.mode = Mode::Shared;
+        let writes = downgrade(gate, shared, Ticket(1));
+        let place = |w: &Write| writes.iter().position(|x| x == w).unwrap();
+        assert!(place(&Write::CreateLock(Ticket(2))) < place(&Write::RemoveLock(Ticket(1))));
+    }
+
+    #[test]
+    fn only_a_dead_mutator_that_held_the_lock_is_kept() {
+        let mut claim = sample(1).claim;
+        assert_eq!(
+            sweep(claim.ticket, Some(&claim))[0],
+            Write::KeepUnfinished(Ticket(1))
+        );
+        claim.state = State::Waiting;
+        assert_eq!(
+            sweep(claim.ticket, Some(&claim))[0],
+            Write::RemoveRecord(Ticket(1))
+        );
+        claim.state = State::Granted;
+        claim.mode = Mode::Shared;
+        assert_eq!(
+            sweep(claim.ticket, Some(&claim))[0],
+            Write::RemoveRecord(Ticket(1))
+        );
+        assert_eq!(sweep(claim.ticket, None)[0], Write::RemoveRecord(Ticket(1)));
+    }
+}

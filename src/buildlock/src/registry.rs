@@ -1,0 +1,353 @@
+//! The registry: a folder, a gate, and the transitions made under it.
+
+use std::fs::File;
+use std::path::Path;
+use std::time::Instant;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::folder::{Folder, Liveness};
+use crate::gate::{Gate, Malformed, PROTOCOL_VERSION, RegistryId};
+use crate::protocol::{self, Write};
+use crate::queue::{Claim, Decision, Mode, SessionId, State, Ticket, blocks_stranger, decide, may_have_kin};
+use crate::record::Record;
+use crate::sys;
+use crate::wait::{Blocked, Cancel, Then};
+
+/// How often to try for the gate before a thread is started to wait for it. It is held for microseconds.
+const GATE_TRIES: u32 = 64;
+
+/// The folder in which sessions meet. No daemon: whoever comes reads it, and writes it under the gate.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    folder: Folder,
+}
+
+/// A living session's place in the registry.
+#[derive(Clone, Debug)]
+pub(crate) struct Living {
+    pub claim: Claim,
+    /// Nothing where the record cannot be read: then the claim is the most cautious one, a granted exclusive hold.
+    pub record: Option<Record>,
+}
+
+/// The locks that a session holds, by ticket.
+pub(crate) type Locks = Vec<(Ticket, File)>;
+
+/// How long to try for the gate, and what makes one give up.
+#[derive(Debug)]
+pub(crate) struct Patience<'a> {
+    pub deadline: Option<Instant>,
+    pub cancel: &'a Cancel,
+}
+
+/// The gate, held.
+#[derive(Debug)]
+pub(crate) struct Transition<'a> {
+    folder: &'a Folder,
+    file: File,
+    pub gate: Gate,
+}
+
+impl Registry {
+    /// Opens the registry in `folder`, and creates it where it is missing, for this user alone.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotPrivate`] where others could plant files in it, [`ErrorKind::Io`] where it cannot be made.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
+        Folder::create(folder.as_ref()).map(|folder| Self { folder })
+    }
+
+    /// Opens the registry in `folder` if there is one.
+    ///
+    /// # Errors
+    /// As [`Registry::open`].
+    pub fn existing(folder: impl AsRef<Path>) -> Result<Option<Self>> {
+        let folder = folder.as_ref();
+        if folder.join("gate").exists() {
+            Folder::open(folder).map(|folder| Some(Self { folder }))
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// The folder, as an absolute path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// Takes the gate.
+    pub(crate) fn enter(&self, patience: &Patience<'_>) -> Result<Transition<'_>> {
+        loop {
+            let file = self.lock_gate(patience)?;
+            let removed = sys::is_removed(&file)
+                .map_err(|e| Error::io("cannot look at the lock folder's gate", self.path(), e))?;
+            // Whoever removed the folder and made it anew has another gate: two sessions must not hold one each.
+            if !removed {
+                return Transition::begin(&self.folder, file);
+            }
+        }
+    }
+
+    fn lock_gate(&self, patience: &Patience<'_>) -> Result<File> {
+        let failed = |e| Error::io("cannot lock the lock folder's gate", self.path(), e);
+        let file = self.folder.open_gate()?;
+        for _ in 0..GATE_TRIES {
+            if crate::faults::check("lock gate")
+                .and_then(|()| sys::try_lock_exclusive(&file))
+                .map_err(failed)?
+            {
+                return Ok(file);
+            }
+            std::thread::yield_now();
+        }
+        // Its holder was stopped, or many come at once: wait in the kernel, but not longer than we may.
+        let name = "buildlock waits for the gate".to_owned();
+        let blocked = Blocked::on(file, Then::Keep, name, patience.cancel).map_err(failed)?;
+        match blocked.wait(patience.deadline) {
+            Some(locked) => locked.map_err(failed),
+            None if patience.cancel.is_cancelled() => {
+                Err(Error::new(ErrorKind::Cancelled, "the wait was cancelled"))
+            }
+            None => Err(Error::new(ErrorKind::Timeout, "timed out waiting for the gate of").at(self.path())),
+        }
+    }
+
+    /// Does writes that need no gate.
+    pub(crate) fn apply(&self, writes: Vec<Write>, locks: &mut Locks) -> Result<()> {
+        writes
+            .into_iter()
+            .try_for_each(|write| apply(&self.folder, write, locks))
+    }
+
+    /// Removes a session from the registry although its lock is held, so that the others no longer wait for it.
+    ///
+    /// The process behind it, if there is one, is not touched and does not notice: it may go on writing beside the next
+    /// holder. For a session whose lock is kept by a process that will never end and cannot be ended. Returns the record
+    /// that was removed, or nothing where no such session is registered.
+    ///
+    /// # Errors
+    /// As [`Session::acquire`](crate::Session::acquire).
+    pub fn break_session(&self, ticket: Ticket) -> Result<Option<Box<Broken>>> {
+        let mut gate = self.enter(&Patience {
+            deadline: None,
+            cancel: &Cancel::new(),
+        })?;
+        if matches!(self.folder.liveness(ticket)?, Liveness::Gone) {
+            return Ok(None);
+        }
+        let record = self.folder.read_record(ticket)?;
+        gate.apply(
+            protocol::sweep(ticket, record.as_ref().map(|r| &r.claim)),
+            &mut Locks::new(),
+        )?;
+        Ok(Some(Box::new(Broken { ticket, record })))
+    }
+}
+
+/// What [`Registry::break_session`] removed.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Broken {
+    /// Its ticket.
+    pub ticket: Ticket,
+    /// Its record, where it could be read.
+    pub record: Option<Record>,
+}
+
+impl<'a> Transition<'a> {
+    fn begin(folder: &'a Folder, mut file: File) -> Result<Self> {
+        let bytes = folder.read_gate(&mut file)?;
+        match Gate::parse(&bytes) {
+            Ok(gate) => Ok(Self { folder, file, gate }),
+            Err(Malformed::Newer(version)) => Err(Error::new(
+                ErrorKind::NewerProtocol,
+                format!(
+                    "protocol version {version} is newer than ours, {PROTOCOL_VERSION}, in the lock folder"
+                ),
+            )
+            .at(folder.path())
+            .advice("use the newer tool, or choose another lock folder")),
+            Err(Malformed::Garbage) => Self::rebuild(folder, file, bytes.is_empty()),
+        }
+    }
+
+    /// A gate that is empty is new, or was emptied by a power failure. One that is garbage is rebuilt like it, as long as
+    /// nobody is alive who relies on what stood there. The registry gets a new name, so that no old one fits it.
+    fn rebuild(folder: &'a Folder, mut file: File, new: bool) -> Result<Self> {
+        let listing = folder.list()?;
+        for &ticket in &listing.registered {
+            if matches!(folder.liveness(ticket)?, Liveness::Alive) {
+                return Err(Error::new(
+                    ErrorKind::Damaged,
+                    "the gate is damaged while sessions are alive in",
+                )
+                .at(folder.path())
+                .advice(format!(
+                    "session {ticket} is; once all have ended it repairs itself"
+                )));
+            }
+        }
+        if !new {
+            tracing::warn!(folder = %folder.path().display(), "the gate was damaged and is made anew");
+        }
+        let mut id = [0; 8];
+        getrandom::fill(&mut id).map_err(|e| {
+            Error::io(
+                "cannot draw a random name for",
+                folder.path(),
+                std::io::Error::other(e),
+            )
+        })?;
+        let mut gate = Gate::new(RegistryId(u64::from_ne_bytes(id)));
+        gate.next = Ticket(listing.registered.last().map_or(1, |t| t.0.saturating_add(1)));
+        folder.write_gate(&mut file, &gate)?;
+        Ok(Self { folder, file, gate })
+    }
+
+    /// Looks at one session, and removes it if it is dead.
+    fn probe(&mut self, ticket: Ticket) -> Result<Option<Living>> {
+        match self.folder.liveness(ticket)? {
+            Liveness::Gone => Ok(None),
+            Liveness::Alive => {
+                let record = self.folder.read_record(ticket)?;
+                let claim = record
+                    .as_ref()
+                    .map_or_else(|| most_cautious_claim(ticket), |r| r.claim.clone());
+                Ok(Some(Living { claim, record }))
+            }
+            Liveness::Dead => {
+                let record = self.folder.read_record(ticket)?;
+                tracing::debug!(%ticket, "removing the remains of a dead session");
+                self.apply(
+                    protocol::sweep(ticket, record.as_ref().map(|r| &r.claim)),
+                    &mut Locks::new(),
+                )?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// All living sessions, in order of their tickets. The remains of dead ones are removed.
+    pub(crate) fn scan(&mut self) -> Result<Vec<Living>> {
+        let listing = self.folder.list()?;
+        for file in &listing.leftovers {
+            self.folder.remove(file)?;
+        }
+        listing
+            .registered
+            .iter()
+            .filter_map(|&ticket| self.probe(ticket).transpose())
+            .collect()
+    }
+
+    /// Decides for a claim that is about to be registered. Also returns the tickets ahead of it, for [`Self::decide_again`].
+    pub(crate) fn decide(&mut self, me: &Claim) -> Result<(Decision, Vec<Ticket>)> {
+        if may_have_kin(me) {
+            return Ok((self.decide_among_kin(me)?, Vec::new()));
+        }
+        let listing = self.folder.list()?;
+        for file in &listing.leftovers {
+            self.folder.remove(file)?;
+        }
+        let mut ahead = listing.registered;
+        let decision = self.nearest_blocker(me, &mut ahead)?;
+        Ok((decision, ahead))
+    }
+
+    /// Decides for a claim that waits. Sessions that came after it cannot stand in its way unless they were granted, so
+    /// those that still wait behind it are not even looked at.
+    pub(crate) fn decide_again(&mut self, me: &Claim, ahead: &mut Vec<Ticket>) -> Result<Decision> {
+        if may_have_kin(me) {
+            return self.decide_among_kin(me);
+        }
+        let granted_behind = me.ticket.0 + 1..=self.gate.granted.0;
+        let mut behind: Vec<_> = granted_behind.map(Ticket).collect();
+        match self.nearest_blocker(me, &mut behind)? {
+            Decision::Granted => self.nearest_blocker(me, ahead),
+            wait @ Decision::Wait(_) => Ok(wait),
+        }
+    }
+
+    fn decide_among_kin(&mut self, me: &Claim) -> Result<Decision> {
+        let claims: Vec<_> = self.scan()?.into_iter().map(|living| living.claim).collect();
+        Ok(decide(&claims, me))
+    }
+
+    /// The nearest of the sorted `tickets` that blocks a stranger. Those found dead or gone on the way are dropped from it.
+    fn nearest_blocker(&mut self, me: &Claim, tickets: &mut Vec<Ticket>) -> Result<Decision> {
+        tickets.retain(|&t| self.gate.may_block(t, me.ticket));
+        let mut harmless = Vec::new();
+        while let Some(ticket) = tickets.pop() {
+            let Some(living) = self.probe(ticket)? else {
+                continue;
+            };
+            harmless.push(ticket);
+            if blocks_stranger(&living.claim, me) {
+                tickets.extend(harmless.into_iter().rev());
+                return Ok(Decision::Wait(ticket));
+            }
+        }
+        tickets.extend(harmless.into_iter().rev());
+        Ok(Decision::Granted)
+    }
+
+    /// Whether a claim is still registered: not broken by somebody, its folder not removed.
+    pub(crate) fn is_registered(&self, ticket: Ticket) -> Result<bool> {
+        Ok(!matches!(self.folder.liveness(ticket)?, Liveness::Gone))
+    }
+
+    /// Does the writes of a transition, in order. Stops at the first that fails.
+    pub(crate) fn apply(&mut self, writes: Vec<Write>, locks: &mut Locks) -> Result<()> {
+        for write in writes {
+            if let Write::Gate(gate) = write {
+                self.folder.write_gate(&mut self.file, &gate)?;
+                self.gate = gate;
+            } else {
+                apply(self.folder, write, locks)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a session whose record cannot be read is taken for.
+fn most_cautious_claim(ticket: Ticket) -> Claim {
+    let session = SessionId(ticket.0);
+    Claim {
+        ticket,
+        session,
+        ancestors: Vec::new(),
+        mode: Mode::Exclusive,
+        state: State::Granted,
+    }
+}
+
+fn apply(folder: &Folder, write: Write, locks: &mut Locks) -> Result<()> {
+    match write {
+        Write::Gate(_) => unreachable!("only a transition writes the gate, and does it itself"),
+        Write::CreateLock(ticket) => {
+            let lock = folder.create_lock(ticket)?;
+            locks.push((ticket, lock));
+            Ok(())
+        }
+        Write::CreateRecord(record) => folder.create_record(&record),
+        Write::ReplaceRecord(record) => folder.replace_record(&record),
+        Write::KeepUnfinished(ticket) => folder.keep_unfinished(ticket),
+        Write::ForgetUnfinished => folder.forget_unfinished(),
+        Write::RemoveLock(ticket) => folder.remove(&folder.lock_path(ticket)),
+        Write::RemoveRecord(ticket) => folder.remove(&folder.record_path(ticket)),
+        Write::Unlock(ticket) => {
+            if let Some(at) = locks.iter().position(|(t, _)| *t == ticket) {
+                let (_, lock) = locks.remove(at);
+                sys::unlock(&lock)
+                    .map_err(|e| Error::io("cannot free the lock", &folder.lock_path(ticket), e))?;
+            }
+            Ok(())
+        }
+    }
+}

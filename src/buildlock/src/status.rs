@@ -1,0 +1,114 @@
+//! Status: who is registered, who waits for whom, and since when.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::gate::RegistryId;
+use crate::queue::{Claim, Decision, State, Ticket, blockers, decide};
+use crate::record::Record;
+use crate::registry::{Patience, Registry};
+use crate::sys;
+use crate::wait::Cancel;
+
+/// A registry, seen at one moment.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Its name, as a number.
+    pub registry: RegistryId,
+    /// How many exclusive grants there have been.
+    pub epoch: u64,
+    /// The living sessions' claims, by ticket.
+    pub entries: Vec<Entry>,
+    /// The last mutator, if it died while it held the lock.
+    pub unfinished: Option<Record>,
+}
+
+/// A living session's claim.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Entry {
+    /// Its ticket.
+    pub ticket: Ticket,
+    /// Its record; nothing where it cannot be read, and then the others treat it as an exclusive hold.
+    pub record: Option<Record>,
+    /// Whom it waits for.
+    pub waits_for: Option<Ticket>,
+    /// How many are in its way.
+    pub ahead: usize,
+    /// Whether the process that registered is still there, as far as can be told from here. A session outlives its process
+    /// while children that were lent its lock still run.
+    pub process: Process,
+}
+
+/// What became of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Process {
+    /// It is there.
+    Running,
+    /// It is gone; its children keep the session alive.
+    Gone,
+    /// It cannot be told: it is on another host.
+    Unknown,
+}
+
+impl Registry {
+    /// Looks at all living sessions.
+    ///
+    /// # Errors
+    /// Where the registry cannot be used.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        let mut gate = self.enter(&Patience {
+            deadline: None,
+            cancel: &Cancel::new(),
+        })?;
+        let living = gate.scan()?;
+        let (registry, epoch) = (gate.gate.registry, gate.gate.epoch);
+        let unfinished = self.folder().read_unfinished()?;
+        drop(gate);
+        let claims: Vec<Claim> = living.iter().map(|l| l.claim.clone()).collect();
+        let entry = |living: crate::registry::Living| {
+            let waits = living.claim.state == State::Waiting;
+            let waits_for = match decide(&claims, &living.claim) {
+                Decision::Wait(on) if waits => Some(on),
+                _ => None,
+            };
+            Entry {
+                ticket: living.claim.ticket,
+                waits_for,
+                ahead: if waits {
+                    blockers(&claims, &living.claim).len()
+                } else {
+                    0
+                },
+                process: living.record.as_ref().map_or(Process::Unknown, process_of),
+                record: living.record,
+            }
+        };
+        let entries = living.into_iter().map(entry).collect();
+        Ok(Snapshot {
+            folder: self.path().to_owned(),
+            registry,
+            epoch,
+            entries,
+            unfinished,
+        })
+    }
+}
+
+fn process_of(record: &Record) -> Process {
+    if record.who.host != sys::host_name() {
+        return Process::Unknown;
+    }
+    match sys::process_is_there(record.who.pid, record.who.pid_start) {
+        Some(true) => Process::Running,
+        Some(false) => Process::Gone,
+        None => Process::Unknown,
+    }
+}

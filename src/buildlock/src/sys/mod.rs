@@ -1,0 +1,77 @@
+//! What the operating system must give us, written once. `unix.rs` and `windows.rs` implement it under the same names;
+//! `unsupported.rs` answers with an error that says so.
+//!
+//! # The contract
+//!
+//! * **A lock** belongs to the open file that took it. It is freed when that file, and every duplicate of it that a child
+//!   inherited, is closed, which the kernel does when a process ends, however it ends; or by [`unlock`], at once for all
+//!   duplicates. It is never converted in place: a failed `flock` conversion loses the lock (flock(2), "NOTES").
+//! * **A child inherits** the lock only through [`lend`]. On Windows it can't: there a job object ends the children.
+//! * **A blocked [`lock_shared`]** cannot be interrupted. Whoever must be able to give up waits in a thread.
+//! * **A process** is identified by its pid and its start time, for people to read only.
+//! * **A private folder** is one that no other user can plant files in.
+
+#![expect(clippy::disallowed_methods, reason = "this is the one place that locks files")]
+
+#[cfg(unix)]
+mod unix;
+#[cfg(unix)]
+pub(crate) use unix::*;
+
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+pub(crate) use windows::*;
+
+#[cfg(not(any(unix, windows)))]
+mod unsupported;
+#[cfg(not(any(unix, windows)))]
+pub(crate) use unsupported::*;
+
+use std::fs::File;
+use std::io;
+
+use fs4::{FileExt, TryLockError};
+
+/// Locks a whole file exclusively, waiting as long as it takes.
+pub(crate) fn lock_exclusive(file: &File) -> io::Result<()> {
+    retry(|| FileExt::lock(file)).map_err(locking_refused)
+}
+
+/// Locks a whole file beside other shared locks, waiting as long as it takes.
+pub(crate) fn lock_shared(file: &File) -> io::Result<()> {
+    retry(|| FileExt::lock_shared(file)).map_err(locking_refused)
+}
+
+/// Locks a whole file exclusively if that is possible now.
+pub(crate) fn try_lock_exclusive(file: &File) -> io::Result<bool> {
+    outcome(FileExt::try_lock(file))
+}
+
+/// Locks a whole file beside other shared locks if that is possible now.
+pub(crate) fn try_lock_shared(file: &File) -> io::Result<bool> {
+    outcome(FileExt::try_lock_shared(file))
+}
+
+/// Frees a lock, also for the children that inherited it.
+pub(crate) fn unlock(file: &File) -> io::Result<()> {
+    FileExt::unlock(file)
+}
+
+fn outcome(tried: Result<(), TryLockError>) -> io::Result<bool> {
+    match tried {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(e)) => Err(locking_refused(e)),
+    }
+}
+
+/// A signal that arrives while the kernel waits for a lock is no reason to stop waiting.
+fn retry(mut call: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    loop {
+        match call() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}

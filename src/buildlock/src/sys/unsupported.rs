@@ -1,0 +1,60 @@
+//! The contract on systems that we know no locks for: every lock is refused, clearly.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::Path;
+use std::process::Command;
+
+/// The options to open a file of ours with.
+pub(crate) fn options() -> OpenOptions {
+    OpenOptions::new()
+}
+
+/// Creates a folder, and those above it.
+pub(crate) fn create_private_folder(_path: &Path) -> io::Result<()> {
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "buildlock knows no file locks on this system",
+    ))
+}
+
+/// Why others could plant files in this folder, if they could.
+pub(crate) fn not_private(_path: &Path) -> io::Result<Option<String>> {
+    Ok(None)
+}
+
+/// Whether the open file has no name any more.
+pub(crate) fn is_removed(_file: &File) -> io::Result<bool> {
+    Ok(false)
+}
+
+/// Turns the errors by which a system says that it cannot lock into [`io::ErrorKind::Unsupported`].
+pub(crate) fn locking_refused(error: io::Error) -> io::Error {
+    error
+}
+
+/// Does nothing: no session can exist here.
+pub(crate) fn lend(_command: &mut Command, _locks: &[&File]) {}
+
+/// Does nothing.
+pub(crate) fn die_with_parent(_command: &mut Command) {}
+
+/// Unknown.
+pub(crate) fn process_start(_pid: u32) -> Option<u64> {
+    None
+}
+
+/// Unknown.
+pub(crate) fn process_is_there(_pid: u32, _start: Option<u64>) -> Option<bool> {
+    None
+}
+
+/// Unknown.
+pub(crate) fn host_name() -> String {
+    "?".to_owned()
+}
+
+/// Unknown.
+pub(crate) fn user_name() -> String {
+    "?".to_owned()
+}

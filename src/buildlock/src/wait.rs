@@ -1,0 +1,204 @@
+//! Waiting: blocked in the kernel on somebody's lock file, with a way out.
+//!
+//! A blocked `flock` cannot be interrupted without a signal handler, which a library has no business to install. So a named
+//! thread blocks, and the session waits for the thread: for as long as it cares to, or until it is cancelled.
+
+use std::fs::File;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+use crate::sys;
+
+/// Gives up waiting, from any thread: from the one that handles Ctrl-C, say.
+///
+/// Clones share one state. Once used, it stays used.
+#[derive(Clone, Debug, Default)]
+pub struct Cancel(Arc<Bell>);
+
+#[derive(Debug, Default)]
+struct Bell {
+    cancelled: AtomicBool,
+    ring: Mutex<()>,
+    heard: Condvar,
+}
+
+impl Cancel {
+    /// Creates one that is not used yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes the waits that were given this value, now and later, end with [`ErrorKind::Cancelled`](crate::ErrorKind).
+    pub fn cancel(&self) {
+        self.0.cancelled.store(true, Ordering::SeqCst);
+        self.ring();
+    }
+
+    /// Whether it was used.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.cancelled.load(Ordering::SeqCst)
+    }
+
+    fn ring(&self) {
+        // Taking the mutex orders this after a sleeper's last look at what rang, so no ring is lost.
+        drop(self.0.ring.lock().unwrap_or_else(PoisonError::into_inner));
+        self.0.heard.notify_all();
+    }
+
+    fn sleep_until(&self, until: Option<Instant>, awake: impl Fn() -> bool) {
+        let mut ring = self.0.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        while !awake() && !self.is_cancelled() {
+            ring = match until {
+                None => self.0.heard.wait(ring).unwrap_or_else(PoisonError::into_inner),
+                Some(until) => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return;
+                    }
+                    self.0
+                        .heard
+                        .wait_timeout(ring, left)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
+                }
+            };
+        }
+    }
+}
+
+/// A thread that is blocked on a lock.
+///
+/// Dropping this does not stop the thread: nothing can. It ends when the lock is freed, and takes no lock with it.
+#[derive(Debug)]
+pub(crate) struct Blocked {
+    outcome: Arc<Mutex<Option<io::Result<File>>>>,
+    cancel: Cancel,
+}
+
+/// How to lock when at last it is possible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// Keep the file exclusively locked and hand it over.
+    Keep,
+    /// Let go at once: the lock's being free is all that matters.
+    LetGo,
+}
+
+impl Blocked {
+    /// Starts to wait for `file`'s lock in a thread called `name`.
+    pub(crate) fn on(file: File, then: Then, name: String, cancel: &Cancel) -> io::Result<Self> {
+        let blocked = Self {
+            outcome: Arc::default(),
+            cancel: cancel.clone(),
+        };
+        let (outcome, cancel) = (Arc::downgrade(&blocked.outcome), blocked.cancel.clone());
+        let wait = move || {
+            let locked = match then {
+                Then::Keep => sys::lock_exclusive(&file),
+                Then::LetGo => sys::lock_shared(&file).and_then(|()| sys::unlock(&file)),
+            };
+            // If nobody listens any more the file is closed here, and with it the lock is freed.
+            if let Some(outcome) = outcome.upgrade() {
+                *outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(locked.map(|()| file));
+                drop(outcome);
+                cancel.ring();
+            }
+        };
+        thread::Builder::new()
+            .name(name)
+            .stack_size(64 * 1024)
+            .spawn(wait)?;
+        Ok(blocked)
+    }
+
+    /// Waits until the lock is free, `until` has come (never if `None`), or the wait is cancelled.
+    ///
+    /// Returns the outcome of the first, once; nothing for the others.
+    pub(crate) fn wait(&self, until: Option<Instant>) -> Option<io::Result<File>> {
+        let outcome = || self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        self.cancel.sleep_until(until, || outcome().is_some());
+        outcome().take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn open(path: &std::path::Path) -> File {
+        File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)
+            .unwrap()
+    }
+
+    #[test]
+    fn a_freed_lock_ends_the_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let holder = open(&folder.path().join("l"));
+        sys::lock_exclusive(&holder).unwrap();
+        let cancel = Cancel::new();
+        let blocked = Blocked::on(
+            open(&folder.path().join("l")),
+            Then::LetGo,
+            "test".into(),
+            &cancel,
+        )
+        .unwrap();
+        assert!(
+            blocked
+                .wait(Some(Instant::now() + Duration::from_millis(1)))
+                .is_none()
+        );
+        sys::unlock(&holder).unwrap();
+        assert!(blocked.wait(None).unwrap().is_ok());
+        assert!(
+            sys::try_lock_exclusive(&holder).unwrap(),
+            "the waiter left its lock behind"
+        );
+    }
+
+    #[test]
+    fn cancelling_ends_the_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let holder = open(&folder.path().join("l"));
+        sys::lock_exclusive(&holder).unwrap();
+        let cancel = Cancel::new();
+        let blocked = Blocked::on(
+            open(&folder.path().join("l")),
+            Then::LetGo,
+            "test".into(),
+            &cancel,
+        )
+        .unwrap();
+        thread::scope(|s| {
+            s.spawn(|| cancel.cancel());
+            assert!(blocked.wait(None).is_none());
+        });
+    }
+
+    #[test]
+    fn a_kept_lock_is_handed_over_and_an_abandoned_one_freed() {
+        let folder = tempfile::tempdir().unwrap();
+        let holder = open(&folder.path().join("l"));
+        sys::lock_exclusive(&holder).unwrap();
+        let cancel = Cancel::new();
+        let abandoned =
+            Blocked::on(open(&folder.path().join("l")), Then::Keep, "test".into(), &cancel).unwrap();
+        drop(abandoned);
+        let kept = Blocked::on(open(&folder.path().join("l")), Then::Keep, "test".into(), &cancel).unwrap();
+        sys::unlock(&holder).unwrap();
+        let file = kept.wait(None).unwrap().unwrap();
+        assert!(!sys::try_lock_exclusive(&holder).unwrap());
+        drop(file);
+    }
+}
