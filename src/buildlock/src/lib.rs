@@ -43,7 +43,7 @@ mod session;
 pub use session::{HumanDuration, Request, Session, Timeout, Waiting};
 
 mod status;
-pub use status::{Entry, Process, Snapshot};
+pub use status::{Entry, Process, Snapshot, Writer};
 
 mod registry;
 pub use registry::{Broken, Registry};

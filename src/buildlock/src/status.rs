@@ -1,5 +1,6 @@
 //! Status: who is registered, who waits for whom, and since when.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -12,7 +13,9 @@ use crate::registry::{Patience, Registry};
 use crate::sys;
 use crate::wait::Cancel;
 
-/// A registry, seen at one moment.
+mod table;
+
+/// A registry, seen at one moment. Its `Display` is a table.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Snapshot {
@@ -43,6 +46,25 @@ pub struct Entry {
     /// Whether the process that registered is still there, as far as can be told from here. A session outlives its process
     /// while children that were lent its lock still run.
     pub process: Process,
+    /// Where the process is gone: the processes that still hold its lock, as far as they can be seen from here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub writers: Vec<Writer>,
+}
+
+/// A process that was lent a session's lock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Writer {
+    /// Its pid.
+    pub pid: u32,
+    /// Its name.
+    pub name: String,
+}
+
+impl fmt::Display for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (pid {})", self.name, self.pid)
+    }
 }
 
 /// What became of a process.
@@ -79,6 +101,11 @@ impl Registry {
                 Decision::Wait(on) if waits => Some(on),
                 _ => None,
             };
+            let process = living.record.as_ref().map_or(Process::Unknown, process_of);
+            let writers = match process {
+                Process::Gone => sys::processes_that_opened(&self.folder().lock_path(living.claim.ticket)),
+                Process::Running | Process::Unknown => Vec::new(),
+            };
             Entry {
                 ticket: living.claim.ticket,
                 waits_for,
@@ -87,7 +114,8 @@ impl Registry {
                 } else {
                     0
                 },
-                process: living.record.as_ref().map_or(Process::Unknown, process_of),
+                process,
+                writers: writers.into_iter().map(|(pid, name)| Writer { pid, name }).collect(),
                 record: living.record,
             }
         };

@@ -49,6 +49,11 @@ pub(crate) fn process_is_there(_pid: u32, _start: Option<u64>) -> Option<bool> {
     None
 }
 
+/// None: it cannot be told.
+pub(crate) fn processes_that_opened(_path: &Path) -> Vec<(u32, String)> {
+    Vec::new()
+}
+
 /// Unknown.
 pub(crate) fn host_name() -> String {
     "?".to_owned()

@@ -90,6 +90,11 @@ fn with_process<T>(pid: u32, ask: impl FnOnce(HANDLE) -> Option<T>) -> Option<T>
     answer
 }
 
+/// None: it cannot be told.
+pub(crate) fn processes_that_opened(_path: &Path) -> Vec<(u32, String)> {
+    Vec::new()
+}
+
 /// The host's name.
 pub(crate) fn host_name() -> String {
     std::env::var("COMPUTERNAME").unwrap_or_else(|_| "?".to_owned())
