@@ -84,26 +84,39 @@ impl Who {
     pub fn this_process() -> &'static Self {
         static WHO: OnceLock<Who> = OnceLock::new();
         WHO.get_or_init(|| {
-            let mut room = COMMAND_BYTES_MAX;
-            let command = std::env::args_os()
-                .map(|arg| arg.to_string_lossy().into_owned())
-                .take_while(|arg| {
-                    let fits = arg.len() < room;
-                    room = room.saturating_sub(arg.len());
-                    fits
-                })
-                .collect();
             let pid = std::process::id();
             Self {
                 pid,
                 pid_start: sys::process_start(pid),
                 host: sys::host_name(),
                 user: sys::user_name(),
-                command,
+                command: cut(std::env::args_os().map(|arg| arg.to_string_lossy().into_owned())),
                 directory: std::env::current_dir().unwrap_or_default(),
             }
         })
     }
+}
+
+impl Who {
+    /// The same process, with another command line to show.
+    #[must_use]
+    pub(crate) fn showing(self, command: Vec<String>) -> Self {
+        Self {
+            command: cut(command),
+            ..self
+        }
+    }
+}
+
+/// As much of a command line as a record has room for.
+fn cut(words: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut room = COMMAND_BYTES_MAX;
+    let fits = |word: &String| {
+        let fits = word.len() < room;
+        room = room.saturating_sub(word.len());
+        fits
+    };
+    words.into_iter().take_while(fits).collect()
 }
 
 impl Record {
@@ -121,13 +134,16 @@ impl Record {
         bytes
     }
 
-    /// The command line as a person would type it, with the program's folder left out.
+    /// The command line as a person would type it: a program's long path is cut to its name.
     #[must_use]
     pub fn command_line(&self) -> String {
         let mut words = self.who.command.iter();
-        let program = words
-            .next()
-            .map_or("?", |p| p.rsplit(['/', '\\']).next().unwrap_or(p));
+        let program = words.next().map_or("?", String::as_str);
+        let program = if program.starts_with("./") {
+            program
+        } else {
+            file_name(program)
+        };
         words.fold(program.to_owned(), |line, word| line + " " + word)
     }
 
@@ -136,6 +152,10 @@ impl Record {
     pub fn age(&self) -> Duration {
         since_unix_ms(self.granted_unix_ms.unwrap_or(self.asked_unix_ms))
     }
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit(['/', '\\']).next().unwrap_or(path)
 }
 
 pub(crate) fn now_unix_ms() -> u64 {

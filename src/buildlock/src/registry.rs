@@ -192,6 +192,16 @@ impl<'a> Transition<'a> {
                 )));
             }
         }
+        let second = folder.open_gate()?;
+        let twice = sys::try_lock_exclusive(&second)
+            .map_err(|e| Error::io("cannot lock the lock folder's gate", folder.path(), e))?;
+        if twice {
+            return Err(
+                Error::new(ErrorKind::Unsupported, "the same lock was granted twice in")
+                    .at(folder.path())
+                    .advice("this file system only pretends to lock; put the lock folder on a local one"),
+            );
+        }
         if !new {
             tracing::warn!(folder = %folder.path().display(), "the gate was damaged and is made anew");
         }

@@ -60,6 +60,7 @@ pub struct Request<'a> {
     ancestry: Ancestry,
     preemptible: bool,
     uses: Vec<String>,
+    command: Option<Vec<String>>,
 }
 
 type OnWait<'a> = Box<dyn FnMut(&Waiting) + 'a>;
@@ -89,7 +90,15 @@ impl<'a> Request<'a> {
             ancestry: Ancestry::from_environment(),
             preemptible: false,
             uses: Vec::new(),
+            command: None,
         }
+    }
+
+    /// The command line to show for this session, where this process's own is not what the user typed.
+    #[must_use]
+    pub fn command(mut self, words: Vec<String>) -> Self {
+        self.command = Some(words);
+        self
     }
 
     /// How long to wait. [`Timeout::Never`] unless set.
@@ -485,6 +494,10 @@ impl Session {
         };
         let mut ancestors = self.ancestry.sessions(self.registry_id).to_vec();
         ancestors.retain(|&a| a != session);
+        let mut who = Who::this_process().clone();
+        if let Some(words) = request.command.take() {
+            who = who.showing(words);
+        }
         Record {
             claim: Claim {
                 ticket: gate.gate.next,
@@ -493,7 +506,7 @@ impl Session {
                 mode: request.mode,
                 state: State::Waiting,
             },
-            who: Who::this_process().clone(),
+            who,
             label: std::mem::take(&mut request.label),
             asked_unix_ms: now_unix_ms(),
             granted_unix_ms: None,

@@ -115,7 +115,10 @@ impl Registry {
                     0
                 },
                 process,
-                writers: writers.into_iter().map(|(pid, name)| Writer { pid, name }).collect(),
+                writers: writers
+                    .into_iter()
+                    .map(|(pid, name)| Writer { pid, name })
+                    .collect(),
                 record: living.record,
             }
         };

@@ -141,11 +141,19 @@ pub(crate) fn process_is_there(pid: u32, start: Option<u64>) -> Option<bool> {
 /// # Platform notes
 /// Linux only (proc(5)), and only those of this user; elsewhere none is seen.
 pub(crate) fn processes_that_opened(path: &Path) -> Vec<(u32, String)> {
-    let Ok(wanted) = std::fs::metadata(path).map(|m| (m.dev(), m.ino())) else { return Vec::new() };
-    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let Ok(wanted) = std::fs::metadata(path).map(|m| (m.dev(), m.ino())) else {
+        return Vec::new();
+    };
+    let Ok(processes) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
     let has_it_open = |process: &Path| {
-        let Ok(descriptors) = std::fs::read_dir(process.join("fd")) else { return false };
-        descriptors.flatten().any(|fd| std::fs::metadata(fd.path()).is_ok_and(|m| (m.dev(), m.ino()) == wanted))
+        let Ok(descriptors) = std::fs::read_dir(process.join("fd")) else {
+            return false;
+        };
+        descriptors
+            .flatten()
+            .any(|fd| std::fs::metadata(fd.path()).is_ok_and(|m| (m.dev(), m.ino()) == wanted))
     };
     let found = |process: std::fs::DirEntry| {
         let pid = process.file_name().to_str()?.parse().ok()?;

@@ -1,0 +1,199 @@
+//! `doctor`: whether a folder's file system does what the lock relies on, found out by trying it with real processes.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::Duration;
+
+use buildlock::{Mode, Registry, Request, Session, Timeout};
+
+use crate::flags::FolderArgs;
+use crate::{EXIT_OURS, Failure, print};
+
+/// How long a lock may take to come free after its holder was killed. The kernel needs microseconds, a server seconds.
+const FREED_WITHIN: Duration = Duration::from_secs(10);
+
+/// The folder inside the one that is looked at, in which all is tried.
+const TRIAL: &str = "doctor-trial";
+
+pub(crate) fn doctor(args: &FolderArgs) -> Result<ExitCode, Failure> {
+    let dir = &args.dir;
+    std::fs::create_dir_all(dir).map_err(|e| ours(&format!("cannot create `{}`", dir.display()), &e))?;
+    if let Some(kind) = file_system(dir) {
+        print::result(&format!("file system: {kind}\n"));
+    }
+    let trial = dir.join(TRIAL);
+    let checks: [(&str, Check); 4] = [
+        ("the folder is this user's alone", private),
+        ("a lock excludes other processes", excludes),
+        ("a lock survives a rename of its folder", survives_rename),
+        ("a lock is freed when its holder is killed", freed_by_kill),
+    ];
+    let mut sound = true;
+    for (what, check) in checks {
+        // Left by a doctor that was killed, or by the check before.
+        drop(std::fs::remove_dir_all(&trial));
+        let verdict = check(&trial);
+        sound &= verdict.is_ok();
+        match verdict {
+            Ok(()) => print::result(&format!("ok      {what}\n")),
+            Err(failure) => print::result(&format!("FAILED  {what}: {}\n", failure.text)),
+        }
+    }
+    drop(std::fs::remove_dir_all(&trial));
+    if !sound {
+        print::result(
+            "Choose a lock folder of your own on a local file system (ext4, xfs, btrfs, tmpfs, APFS, NTFS).\n",
+        );
+    }
+    Ok(if sound {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+type Check = fn(&Path) -> Result<(), Failure>;
+
+fn private(trial: &Path) -> Result<(), Failure> {
+    Registry::open(trial)?;
+    Ok(())
+}
+
+fn excludes(trial: &Path) -> Result<(), Failure> {
+    let holder = Holder::start(trial)?;
+    let refused = try_exclusive(trial)?.is_none();
+    holder.end()?;
+    if refused {
+        Ok(())
+    } else {
+        Err(wrong("two processes held the same lock exclusively"))
+    }
+}
+
+fn survives_rename(trial: &Path) -> Result<(), Failure> {
+    let holder = Holder::start(trial)?;
+    let moved = trial.with_extension("moved");
+    drop(std::fs::remove_dir_all(&moved));
+    std::fs::rename(trial, &moved).map_err(|e| ours("cannot rename the trial folder", &e))?;
+    let refused = try_exclusive(&moved).map(|session| session.is_none());
+    drop(holder);
+    drop(std::fs::remove_dir_all(&moved));
+    if refused? {
+        Ok(())
+    } else {
+        Err(wrong("the lock was lost when its folder was renamed"))
+    }
+}
+
+fn freed_by_kill(trial: &Path) -> Result<(), Failure> {
+    drop(Holder::start(trial)?);
+    let request = Request::new(Mode::Exclusive, "doctor").timeout(Timeout::After(FREED_WITHIN));
+    Ok(Session::acquire(&Registry::open(trial)?, request)?.release()?)
+}
+
+fn try_exclusive(trial: &Path) -> Result<Option<Session>, Failure> {
+    Ok(Session::try_acquire(
+        &Registry::open(trial)?,
+        Request::new(Mode::Exclusive, "doctor"),
+    )?)
+}
+
+/// Another process that holds the lock exclusively. Dropping it kills it.
+struct Holder(Child);
+
+impl Holder {
+    fn start(trial: &Path) -> Result<Self, Failure> {
+        let program = std::env::current_exe().map_err(|e| ours("cannot find this program", &e))?;
+        let mut child = Command::new(program)
+            .args(["hold", "--dir"])
+            .arg(trial)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|e| ours("cannot start a second process", &e))?;
+        let mut line = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            BufReader::new(stdout)
+                .read_line(&mut line)
+                .map_err(|e| ours("cannot hear the second process", &e))?;
+        }
+        let holder = Self(child);
+        if line == HELD {
+            Ok(holder)
+        } else {
+            Err(wrong("the second process could not get the lock"))
+        }
+    }
+
+    /// Lets it come to a clean end.
+    fn end(mut self) -> Result<(), Failure> {
+        drop(self.0.stdin.take());
+        self.0
+            .wait()
+            .map(drop)
+            .map_err(|e| ours("cannot wait for the second process", &e))
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+const HELD: &str = "held\n";
+
+/// The other process: holds the lock until its standard input ends.
+pub(crate) fn hold(args: &FolderArgs) -> Result<ExitCode, Failure> {
+    let session = Session::acquire(
+        &Registry::open(&args.dir)?,
+        Request::new(Mode::Exclusive, "doctor"),
+    )?;
+    print::result(HELD);
+    std::io::stdin()
+        .read_to_end(&mut Vec::new())
+        .map_err(|e| ours("cannot read standard input", &e))?;
+    session.release()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn ours(what: &str, cause: &std::io::Error) -> Failure {
+    Failure {
+        text: format!("{what}: {cause}"),
+        code: EXIT_OURS,
+    }
+}
+
+fn wrong(what: &str) -> Failure {
+    Failure {
+        text: what.to_owned(),
+        code: 1,
+    }
+}
+
+/// The kind of a folder's file system, and what its locks are known for (statfs(2), flock(2)).
+#[cfg(target_os = "linux")]
+fn file_system(dir: &Path) -> Option<String> {
+    let kind = match rustix::fs::statfs(dir).ok()?.f_type as u64 {
+        0xef53 => "ext4",
+        0x0102_1994 => "tmpfs",
+        0x5846_5342 => "xfs",
+        0x9123_683e => "btrfs",
+        0x2fc1_2fc1 => "zfs",
+        0x794c_7630 => "overlayfs: locks do not cross containers that have upper layers of their own",
+        0x6969 => "NFS: locks go to the server, which must run a lock manager",
+        0x0102_1997 => "9P: locks may be refused or local to this machine",
+        0xff53_4d42 | 0xfe53_4d42 => "CIFS: locks may be refused, or mandatory",
+        0x6573_5546 => "FUSE: locks depend on the program behind it",
+        other => return Some(format!("unknown (statfs type {other:#x})")),
+    };
+    Some(kind.to_owned())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn file_system(_dir: &Path) -> Option<String> {
+    None
+}

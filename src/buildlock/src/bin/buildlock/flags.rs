@@ -1,0 +1,93 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Runs commands under a session lock, and shows who holds it
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a command under a session
+    Run(RunArgs),
+    /// Show who holds a lock folder's lock, and who waits
+    Status(StatusArgs),
+    /// Show the status again whenever it changes, until Ctrl-C
+    Watch(FolderArgs),
+    /// Take a session out of the queue although its lock is held
+    Break(BreakArgs),
+    /// Say whether a folder's file system locks as it must
+    Doctor(FolderArgs),
+    /// What `doctor` starts as another process
+    #[command(hide = true)]
+    Hold(FolderArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct FolderArgs {
+    /// The lock folder
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub folder: FolderArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BreakArgs {
+    #[command(flatten)]
+    pub folder: FolderArgs,
+    /// The session's ticket, as `status` shows it
+    pub ticket: u64,
+}
+
+const RUN_CODES: &str = "\
+Exit codes: the command's own (128+N if signal N ended it); 75 if the wait for the lock timed out; 125 if buildlock \
+itself failed; 126 if the command could not be started; 127 if it was not found.";
+
+#[derive(Args, Debug)]
+#[command(after_help = RUN_CODES)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub folder: FolderArgs,
+    #[command(flatten)]
+    pub mode: ModeArgs,
+    /// Wait at most this long for the lock, in seconds
+    #[arg(long, value_name = "SECS", conflicts_with = "no_wait")]
+    pub timeout: Option<f64>,
+    /// Fail at once with exit code 75 if the lock cannot be had now
+    #[arg(long)]
+    pub no_wait: bool,
+    /// The command and its arguments
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
+    pub command: Vec<OsString>,
+}
+
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct ModeArgs {
+    /// Beside other readers
+    #[arg(long)]
+    pub shared: bool,
+    /// Alone
+    #[arg(long)]
+    pub exclusive: bool,
+}
