@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::faults;
@@ -94,6 +95,14 @@ impl Folder {
                     .open(&path)
             })
             .map_err(|e| Error::io("cannot open the lock folder's gate", &path, e))
+    }
+
+    /// When the gate was last written: each registration and each grant does.
+    pub(crate) fn gate_changed(&self) -> Result<SystemTime> {
+        let path = self.path.join("gate");
+        std::fs::metadata(&path)
+            .and_then(|m| m.modified())
+            .map_err(|e| Error::io("cannot look at the lock folder's gate", &path, e))
     }
 
     /// The gate's bytes. Its lock must be held.

@@ -40,7 +40,7 @@
 #![warn(missing_docs)]
 
 mod session;
-pub use session::{HumanDuration, Request, Session, Timeout, Waiting};
+pub use session::{HumanDuration, Request, Session, Timeout, Waiting, Watch};
 
 mod status;
 pub use status::{Entry, Process, Snapshot, Writer};
@@ -67,7 +67,7 @@ pub use queue::{Mode, SessionId, State, Ticket};
 
 mod children;
 mod folder;
-pub use children::die_with_parent;
+pub use children::{Parent, adopt_orphans, die_with_parent, end_descendants};
 mod sys;
 
 #[cfg(feature = "fault-injection")]

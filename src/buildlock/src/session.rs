@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::ancestry::Ancestry;
 use crate::error::{Error, ErrorKind, Result};
@@ -31,6 +31,9 @@ pub enum Timeout {
 /// kin is alive (its grant or request may settle our case without freeing a lock), a safety net elsewhere.
 const TICK: Duration = Duration::from_secs(1);
 const TICK_AMONG_KIN: Duration = Duration::from_millis(50);
+
+/// Time stamps of files are no finer than this on any file system that we know of (two seconds on FAT).
+const STAMP_RESOLUTION: Duration = Duration::from_secs(2);
 
 /// What a session asks for, and how it wants to wait.
 ///
@@ -146,7 +149,7 @@ impl<'a> Request<'a> {
     }
 
     /// Says in the record that this session steps aside when a mutator queues. That it does so is its owner's business: see
-    /// [`Session::wanted_by`].
+    /// [`Session::watch`].
     #[must_use]
     pub fn preemptible(mut self) -> Self {
         self.preemptible = true;
@@ -391,27 +394,14 @@ impl Session {
         self.ancestry.with(self.registry_id, self.id).give_to(command);
     }
 
-    /// The mutators that wait for this session to end, directly or behind others, nearest first.
-    ///
-    /// # Errors
-    /// As [`Session::acquire`].
-    pub fn wanted_by(&self) -> Result<Vec<Record>> {
-        let mut gate = self.registry.enter(&Patience {
-            deadline: None,
-            cancel: &Cancel::new(),
-        })?;
-        let living = gate.scan()?;
-        let waits = |l: &Living| {
-            l.claim.state == State::Waiting
-                && l.claim.mode == Mode::Exclusive
-                && l.claim.session != self.id
-                && !l.claim.ancestors.contains(&self.id)
-        };
-        Ok(living
-            .into_iter()
-            .filter(waits)
-            .filter_map(|l| l.record)
-            .collect())
+    /// Watches for mutators that queue behind this session, so that it can step aside for them.
+    #[must_use]
+    pub fn watch(&self) -> Watch {
+        Watch {
+            registry: self.registry.clone(),
+            session: self.id,
+            seen: None,
+        }
     }
 
     fn unregistered(registry: &Registry, request: &Request<'_>) -> Self {
@@ -679,6 +669,45 @@ impl Queued<'_> {
             holder,
             ahead: ahead.len(),
         })
+    }
+}
+
+/// Notices when a mutator queues behind a session. Independent of it, so that another thread may watch.
+#[derive(Debug)]
+pub struct Watch {
+    registry: Registry,
+    session: SessionId,
+    /// When the registry was last changed, at the last look.
+    seen: Option<SystemTime>,
+}
+
+impl Watch {
+    /// Looks whether a mutator that is not nested in the session waits, for it or for others: the one that came first.
+    ///
+    /// Cheap enough to be called many times a second: as long as nobody came, it is one `stat`.
+    ///
+    /// # Errors
+    /// As [`Session::acquire`].
+    pub fn wanted_by(&mut self) -> Result<Option<Record>> {
+        let changed = self.registry.folder().gate_changed()?;
+        if self.seen == Some(changed) {
+            return Ok(None);
+        }
+        let mut gate = self.registry.enter(&Patience {
+            deadline: None,
+            cancel: &Cancel::new(),
+        })?;
+        let waits = |l: &Living| {
+            l.claim.state == State::Waiting
+                && l.claim.mode == Mode::Exclusive
+                && l.claim.session != self.session
+                && !l.claim.ancestors.contains(&self.session)
+        };
+        let mutator = gate.scan()?.into_iter().find(waits).and_then(|l| l.record);
+        // A stamp that is still fresh may be shared by a registration that came after this look: then look again.
+        let stale = changed.elapsed().is_ok_and(|age| age > STAMP_RESOLUTION);
+        self.seen = (mutator.is_none() && stale).then_some(changed);
+        Ok(mutator)
     }
 }
 

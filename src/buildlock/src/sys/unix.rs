@@ -112,6 +112,128 @@ pub(crate) fn die_with_parent(command: &mut Command) {
     let _ = command;
 }
 
+/// Makes orphaned descendants children of this process.
+pub(crate) fn adopt_orphans() -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    Ok(())
+}
+
+/// Kills all descendants.
+///
+/// A process may start another between the listing and its death, so it goes on until a listing shows none alive.
+#[cfg(target_os = "linux")]
+pub(crate) fn end_descendants() -> io::Result<()> {
+    use rustix::process::{Pid, Signal, kill_process};
+    let me = rustix::process::getpid().as_raw_pid();
+    // Each round kills all that it sees, so only a fork bomb would need more.
+    for _ in 0..1000 {
+        let processes = processes()?;
+        let mut family = vec![me];
+        let mut next = 0;
+        while let Some(&parent) = family.get(next) {
+            family.extend(processes.iter().filter(|p| p.parent == parent).map(|p| p.pid));
+            next += 1;
+        }
+        let living = |pid: &&i32| processes.iter().any(|p| p.pid == **pid && !p.ended);
+        let mut any = false;
+        for pid in family[1..]
+            .iter()
+            .filter(living)
+            .filter_map(|&pid| Pid::from_raw(pid))
+        {
+            any = true;
+            // It may have ended by itself.
+            kill_process(pid, Signal::KILL).unwrap_or_default();
+        }
+        if !any {
+            return Ok(());
+        }
+        std::thread::yield_now();
+    }
+    Err(io::Error::other(
+        "processes are started faster than they can be ended",
+    ))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn end_descendants() -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(target_os = "linux")]
+struct Process {
+    pid: i32,
+    parent: i32,
+    /// A zombie: dead, and only not reaped yet.
+    ended: bool,
+}
+
+/// All processes that can be seen (proc(5)).
+#[cfg(target_os = "linux")]
+fn processes() -> io::Result<Vec<Process>> {
+    let process = |entry: io::Result<std::fs::DirEntry>| {
+        let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let mut after_name = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();
+        let ended = matches!(after_name.next()?, "Z" | "X");
+        Some(Process {
+            pid,
+            parent: after_name.next()?.parse().ok()?,
+            ended,
+        })
+    };
+    Ok(std::fs::read_dir("/proc")?.filter_map(process).collect())
+}
+
+/// The process that started this one.
+#[derive(Debug)]
+pub(crate) struct Parent {
+    pid: rustix::process::Pid,
+    #[cfg(target_os = "linux")]
+    handle: Option<std::os::fd::OwnedFd>,
+}
+
+impl Parent {
+    pub(crate) fn find() -> io::Result<Option<Self>> {
+        // Init adopts orphans, so a parent that is init is one that is gone.
+        let Some(pid) = rustix::process::getppid().filter(|p| p.as_raw_pid() != 1) else {
+            return Ok(None);
+        };
+        let parent = Self {
+            pid,
+            // Nothing where the kernel is too old, or a sandbox forbids it.
+            #[cfg(target_os = "linux")]
+            handle: rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok(),
+        };
+        // If it died before it was opened, the handle may be that of another process with the same pid.
+        Ok(parent.is_there().then_some(parent))
+    }
+
+    fn is_there(&self) -> bool {
+        rustix::process::getppid() == Some(self.pid)
+    }
+
+    pub(crate) fn wait_until_gone(&self) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        if let Some(handle) = &self.handle {
+            let mut poll = [rustix::event::PollFd::new(handle, rustix::event::PollFlags::IN)];
+            while self.is_there() {
+                match rustix::event::poll(&mut poll, None) {
+                    Ok(_) => return Ok(()),
+                    Err(Errno::INTR) => {}
+                    Err(e) => return Err(e.into()),
+                }
+            }
+            return Ok(());
+        }
+        while self.is_there() {
+            std::thread::sleep(std::time::Duration::from_secs(1));
+        }
+        Ok(())
+    }
+}
+
 /// When a process started: clock ticks since boot on Linux (proc(5), field 22 of `stat`).
 pub(crate) fn process_start(pid: u32) -> Option<u64> {
     if !cfg!(target_os = "linux") {

@@ -39,6 +39,31 @@ pub(crate) fn lend(_command: &mut Command, _locks: &[&File]) {}
 /// Does nothing.
 pub(crate) fn die_with_parent(_command: &mut Command) {}
 
+/// Does nothing.
+pub(crate) fn adopt_orphans() -> io::Result<()> {
+    Ok(())
+}
+
+/// Cannot be done.
+pub(crate) fn end_descendants() -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Unknown.
+#[derive(Debug)]
+pub(crate) struct Parent;
+
+impl Parent {
+    pub(crate) fn find() -> io::Result<Option<Self>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    #[expect(clippy::unused_self, reason = "the same face as elsewhere")]
+    pub(crate) fn wait_until_gone(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
 /// Unknown.
 pub(crate) fn process_start(_pid: u32) -> Option<u64> {
     None

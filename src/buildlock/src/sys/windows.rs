@@ -7,10 +7,18 @@ use std::os::windows::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use windows_sys::Win32::Foundation::{CloseHandle, FILETIME, HANDLE, STILL_ACTIVE};
+use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
+
+use windows_sys::Win32::Foundation::{
+    CloseHandle, FILETIME, HANDLE, INVALID_HANDLE_VALUE, STILL_ACTIVE, WAIT_OBJECT_0,
+};
 use windows_sys::Win32::Storage::FileSystem::FILE_FLAG_OPEN_REPARSE_POINT;
+use windows_sys::Win32::System::Diagnostics::ToolHelp::{
+    CreateToolhelp32Snapshot, PROCESSENTRY32W, Process32FirstW, Process32NextW, TH32CS_SNAPPROCESS,
+};
 use windows_sys::Win32::System::Threading::{
-    GetExitCodeProcess, GetProcessTimes, OpenProcess, PROCESS_QUERY_LIMITED_INFORMATION,
+    GetExitCodeProcess, GetProcessTimes, INFINITE, OpenProcess, PROCESS_QUERY_LIMITED_INFORMATION,
+    PROCESS_SYNCHRONIZE, WaitForSingleObject,
 };
 
 /// The options to open a file of ours with: links that somebody planted are not followed.
@@ -52,6 +60,64 @@ pub(crate) fn lend(_command: &mut Command, _locks: &[&File]) {}
 
 /// Does nothing for one command: a job object does it for all, see `end_children_with_me`.
 pub(crate) fn die_with_parent(_command: &mut Command) {}
+
+/// Does nothing: the job object holds orphans too.
+#[expect(clippy::unnecessary_wraps, reason = "the same face as elsewhere")]
+pub(crate) fn adopt_orphans() -> io::Result<()> {
+    Ok(())
+}
+
+/// Cannot be done without ending this process too.
+pub(crate) fn end_descendants() -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// The process that started this one.
+#[derive(Debug)]
+pub(crate) struct Parent(OwnedHandle);
+
+impl Parent {
+    pub(crate) fn find() -> io::Result<Option<Self>> {
+        let me = std::process::id();
+        // SAFETY: a snapshot of all processes; the handle is owned and closed at the end.
+        let snapshot = unsafe { CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0) };
+        if snapshot == INVALID_HANDLE_VALUE {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the handle is ours and valid.
+        let snapshot = unsafe { OwnedHandle::from_raw_handle(snapshot) };
+        let mut entry = PROCESSENTRY32W {
+            dwSize: size_of::<PROCESSENTRY32W>() as u32,
+            ..Default::default()
+        };
+        // SAFETY: the handle is open and the entry's size is set.
+        let mut more = unsafe { Process32FirstW(snapshot.as_raw_handle(), &mut entry) } != 0;
+        while more && entry.th32ProcessID != me {
+            // SAFETY: as above.
+            more = unsafe { Process32NextW(snapshot.as_raw_handle(), &mut entry) } != 0;
+        }
+        if !more {
+            return Ok(None);
+        }
+        let parent = entry.th32ParentProcessID;
+        // A pid is reused: a parent that started after its child is another process.
+        if process_start(parent) > process_start(me) {
+            return Ok(None);
+        }
+        // SAFETY: no pointers are passed; a null handle is checked for.
+        let handle = unsafe { OpenProcess(PROCESS_SYNCHRONIZE, 0, parent) };
+        // SAFETY: the handle is ours and valid.
+        Ok((!handle.is_null()).then(|| Self(unsafe { OwnedHandle::from_raw_handle(handle) })))
+    }
+
+    pub(crate) fn wait_until_gone(&self) -> io::Result<()> {
+        // SAFETY: the handle is open for as long as `self` lives.
+        match unsafe { WaitForSingleObject(self.0.as_raw_handle(), INFINITE) } {
+            WAIT_OBJECT_0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
 
 /// When a process started, in units of 100 ns since 1601.
 pub(crate) fn process_start(pid: u32) -> Option<u64> {
