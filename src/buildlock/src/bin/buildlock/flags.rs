@@ -25,6 +25,9 @@ pub(crate) enum Command {
     Break(BreakArgs),
     /// Say whether a folder's file system locks as it must
     Doctor(FolderArgs),
+    /// Look at rules
+    #[command(subcommand)]
+    Rules(RulesCommand),
     /// What `doctor` starts as another process
     #[command(hide = true)]
     Hold(FolderArgs),
@@ -72,12 +75,7 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub no_wait: bool,
     /// The command and its arguments
-    #[arg(
-        required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "COMMAND"
-    )]
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
 }
 
@@ -90,4 +88,22 @@ pub(crate) struct ModeArgs {
     /// Alone
     #[arg(long)]
     pub exclusive: bool,
+    /// As these rules say: the name of a shipped set (cargo, rust-lang-rust, rustup) or a file
+    #[arg(long, value_name = "FILE")]
+    pub rules: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RulesCommand {
+    /// Explain which rule matches a command, and what it gets
+    Test(RulesTestArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RulesTestArgs {
+    /// The name of a shipped set, or a file
+    pub rules: PathBuf,
+    /// The command and its arguments
+    #[arg(required = true, last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
 }

@@ -5,6 +5,7 @@
 mod doctor;
 mod flags;
 mod print;
+mod rules;
 mod run;
 mod signals;
 mod status;
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use flags::{Cli, Command};
+use flags::{Cli, Command, RulesCommand, RulesTestArgs};
 
 /// The wait for the lock timed out, or was not to be waited for (`EX_TEMPFAIL` of sysexits.h).
 const EXIT_TIMEOUT: u8 = 75;
@@ -33,15 +34,8 @@ struct Failure {
 
 impl From<buildlock::Error> for Failure {
     fn from(error: buildlock::Error) -> Self {
-        let code = if error.kind() == buildlock::ErrorKind::Timeout {
-            EXIT_TIMEOUT
-        } else {
-            EXIT_OURS
-        };
-        Self {
-            text: error.to_string(),
-            code,
-        }
+        let code = if error.kind() == buildlock::ErrorKind::Timeout { EXIT_TIMEOUT } else { EXIT_OURS };
+        Self { text: error.to_string(), code }
     }
 }
 
@@ -56,15 +50,23 @@ fn main() -> ExitCode {
         }
     };
     let done = match cli.command {
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => run::run(&args),
         Command::Status(args) => status::status(&args),
         Command::Watch(args) => status::watch(&args),
         Command::Break(args) => status::break_session(&args),
         Command::Doctor(args) => doctor::doctor(&args),
+        Command::Rules(RulesCommand::Test(args)) => rules_test(&args),
         Command::Hold(args) => doctor::hold(&args),
     };
     done.unwrap_or_else(|failure| {
         print::note(&failure.text);
         failure.code.into()
     })
+}
+
+fn rules_test(args: &RulesTestArgs) -> Result<ExitCode, Failure> {
+    let rules = rules::Rules::load(&args.rules)?;
+    let command = rules::Words::of(&args.command, &rules.interpreters);
+    print::result(&rules::explain(&rules, &command));
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,0 +1,179 @@
+//! Rules: which hold a command needs, said in TOML by whoever knows the tool.
+//!
+//! A rule matches a program by its file name, and its arguments by words. The first that matches decides.
+
+mod explain;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::{EXIT_OURS, Failure};
+
+pub(crate) use explain::explain;
+
+/// A set of rules.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Rules {
+    /// What the set is for.
+    pub about: String,
+    /// Programs whose first argument that is no flag is the program that counts.
+    #[serde(default)]
+    pub interpreters: Vec<String>,
+    /// What a command gets that no rule matches.
+    pub default: Hold,
+    /// The rules, in order.
+    #[serde(default, rename = "rule")]
+    pub rules: Vec<Rule>,
+}
+
+/// One rule.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Rule {
+    /// What a command that matches does, as the end of a sentence.
+    pub name: String,
+    /// The programs that it is about, by file name without `.exe`.
+    pub programs: Vec<String>,
+    /// If given, the first word that is neither a flag nor a `+toolchain` must be one of these.
+    #[serde(default)]
+    pub subcommands: Vec<String>,
+    /// If given, one of the arguments before `--` must be one of these.
+    #[serde(default)]
+    pub arguments: Vec<String>,
+    /// None of the arguments before `--` may be one of these.
+    #[serde(default)]
+    pub unless_words: Vec<String>,
+    /// All these environment variables must be set.
+    #[serde(default)]
+    pub when_set: Vec<String>,
+    /// What the command gets.
+    pub hold: Hold,
+    /// Environment variables to set.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// A command that needs only a shared hold; if it succeeds, nothing has to be prepared.
+    #[serde(default)]
+    pub probe: Vec<String>,
+    /// A command to run first, exclusively.
+    #[serde(default)]
+    pub prepare: Vec<String>,
+}
+
+/// What a command holds while it runs.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Hold {
+    /// Nothing.
+    None,
+    /// The lock, beside others that read.
+    Shared,
+    /// The lock, alone.
+    Exclusive,
+}
+
+/// The sets that come with this program.
+const SHIPPED: [(&str, &str); 3] = [
+    ("cargo", include_str!("../../../rules/cargo.toml")),
+    ("rust-lang-rust", include_str!("../../../rules/rust-lang-rust.toml")),
+    ("rustup", include_str!("../../../rules/rustup.toml")),
+];
+
+impl Rules {
+    /// Loads a shipped set by its name, or any by its path.
+    pub(crate) fn load(name_or_path: &Path) -> Result<Self, Failure> {
+        let shipped = SHIPPED.iter().find(|(name, _)| Path::new(name) == name_or_path);
+        let text = match shipped {
+            Some((_, text)) => (*text).to_owned(),
+            None => std::fs::read_to_string(name_or_path).map_err(|e| {
+                let names: Vec<_> = SHIPPED.iter().map(|(name, _)| *name).collect();
+                let (file, names) = (name_or_path.display(), names.join(", "));
+                ours(format!("cannot read the rules `{file}`: {e} (shipped sets: {names})"))
+            })?,
+        };
+        Self::parse(&text).map_err(|e| ours(format!("`{}`: {e}", name_or_path.display())))
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let rules: Self = toml::from_str(text).map_err(|e| e.to_string())?;
+        for rule in &rules.rules {
+            if !rule.prepare.is_empty() && rule.hold != Hold::Shared {
+                return Err(format!(
+                    "rule \"{}\": only a rule with hold = \"shared\" can prepare",
+                    rule.name
+                ));
+            }
+        }
+        Ok(rules)
+    }
+
+    /// The first rule that matches a command.
+    pub(crate) fn find(&self, command: &Words) -> Option<&Rule> {
+        self.rules.iter().find(|rule| rule.mismatch(command).is_none())
+    }
+}
+
+impl Rule {
+    /// Why this rule does not match, or nothing where it does.
+    pub(crate) fn mismatch(&self, command: &Words) -> Option<String> {
+        let listed = |list: &[String], word: &str| list.iter().any(|l| l == word);
+        if !listed(&self.programs, &command.program) {
+            return Some(format!("the program is `{}`", command.program));
+        }
+        if !self.subcommands.is_empty()
+            && !command.subcommand.as_deref().is_some_and(|s| listed(&self.subcommands, s))
+        {
+            let found = command.subcommand.as_deref().map_or_else(|| "none".to_owned(), |s| format!("`{s}`"));
+            return Some(format!("the subcommand is {found}"));
+        }
+        if !self.arguments.is_empty() && !command.arguments.iter().any(|a| listed(&self.arguments, a)) {
+            return Some(format!("none of {} is among the arguments", self.arguments.join(", ")));
+        }
+        if let Some(word) = command.arguments.iter().find(|a| listed(&self.unless_words, a)) {
+            return Some(format!("`{word}` is among the arguments"));
+        }
+        self.when_set.iter().find(|v| std::env::var_os(v).is_none()).map(|v| format!("{v} is not set"))
+    }
+}
+
+/// A command line, as rules see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Words {
+    /// The program's file name, without `.exe`.
+    pub program: String,
+    /// The first argument that is neither a flag nor a `+toolchain`.
+    pub subcommand: Option<String>,
+    /// The arguments before `--`.
+    pub arguments: Vec<String>,
+}
+
+impl Words {
+    pub(crate) fn of(command: &[OsString], interpreters: &[String]) -> Self {
+        let mut words = command.iter().map(|w| w.to_string_lossy());
+        let mut program = words.next().map(|w| file_name(&w)).unwrap_or_default();
+        let mut rest: Vec<_> = words.map(std::borrow::Cow::into_owned).take_while(|w| w != "--").collect();
+        if interpreters.contains(&program)
+            && let Some(at) = rest.iter().position(|w| !w.starts_with('-'))
+        {
+            program = file_name(&rest[at]);
+            rest.drain(..=at);
+        }
+        let subcommand = rest.iter().find(|w| !w.starts_with(['-', '+'])).cloned();
+        Self { program, subcommand, arguments: rest }
+    }
+}
+
+fn file_name(path: &str) -> String {
+    let name = path.rsplit(['/', '\\']).next().unwrap_or(path);
+    name.strip_suffix(".exe").unwrap_or(name).to_owned()
+}
+
+fn ours(text: String) -> Failure {
+    Failure { text, code: EXIT_OURS }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,50 @@
+//! `rules test`: why a command gets what it gets.
+
+use std::fmt::Write as _;
+
+use super::{Hold, Rule, Rules, Words};
+
+/// Explains the match of a command, rule by rule.
+pub(crate) fn explain(rules: &Rules, command: &Words) -> String {
+    let mut text = format!("{}: program `{}`", rules.about, command.program);
+    if let Some(subcommand) = &command.subcommand {
+        // Writing to a string cannot fail.
+        let _ = write!(text, ", subcommand `{subcommand}`");
+    }
+    text.push('\n');
+    for rule in &rules.rules {
+        match rule.mismatch(command) {
+            Some(why) => {
+                let _ = writeln!(text, "  no   \"{}\": {why}", rule.name);
+            }
+            None => {
+                let _ = writeln!(text, "  yes  \"{}\": {}", rule.name, consequences(rule));
+                return text;
+            }
+        }
+    }
+    let _ = writeln!(text, "  no rule matches: {}", hold(rules.default));
+    text
+}
+
+fn consequences(rule: &Rule) -> String {
+    let mut text = hold(rule.hold).to_owned();
+    if !rule.probe.is_empty() {
+        let _ = write!(text, "; unless `{}` succeeds", rule.probe.join(" "));
+    }
+    if !rule.prepare.is_empty() {
+        let _ = write!(text, "; first, exclusively, `{}`", rule.prepare.join(" "));
+    }
+    for (name, value) in &rule.env {
+        let _ = write!(text, "; with {name}={value}");
+    }
+    text
+}
+
+fn hold(hold: Hold) -> &'static str {
+    match hold {
+        Hold::None => "takes no lock",
+        Hold::Shared => "takes the lock, shared",
+        Hold::Exclusive => "takes the lock, exclusively",
+    }
+}

@@ -1,0 +1,79 @@
+//! What the commands say and make: stdout for the result, stderr for people, exit codes for programs.
+
+use process_tests::project::Project;
+
+#[test]
+fn build_copies_what_it_made_to_the_host_folder() {
+    let project = Project::new();
+    project.x(&["build"]).succeeds();
+    let program = project.build_dir().join("host/bin/held");
+    let said = std::process::Command::new(program).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&said.stdout), "hello from held\n");
+}
+
+#[test]
+fn json_output_is_cargos_and_nothing_else() {
+    let project = Project::new();
+    let out = project.x(&["check", "--json-output"]).succeeds().stdout;
+    let messages: Vec<serde_json::Value> =
+        out.lines().map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l}"))).collect();
+    assert_eq!(messages.last().expect("messages")["reason"], "build-finished");
+}
+
+#[test]
+fn a_type_error_fails_with_1() {
+    let project = Project::new();
+    project.write("ws/quick/src/lib.rs", "//! A fixture.\n\n/// Two.\npub fn two() -> u32 {\n    \"two\"\n}\n");
+    let said = project.x(&["check"]).fails_with(1);
+    assert!(said.stderr.contains("mismatched types"), "{}", said.stderr);
+}
+
+#[test]
+fn packages_are_chosen_by_name_and_by_path() {
+    let project = Project::new();
+    let said = project.x(&["check", "quick"]).succeeds().stderr;
+    assert!(said.contains("quick") && !said.contains("held"), "{said}");
+    let path = project.path("ws/held/src/lib.rs");
+    let said = project.x(&["check", path.to_str().unwrap()]).succeeds().stderr;
+    assert!(said.contains("held"), "{said}");
+}
+
+#[test]
+fn an_unknown_package_gets_a_suggestion() {
+    let project = Project::new();
+    let said = project.x(&["check", "quik"]).fails_with(2).stderr;
+    assert!(said.contains("quick"), "{said}");
+}
+
+#[test]
+fn an_unknown_key_is_refused_where_it_stands() {
+    let project = Project::new();
+    project.configure("build.lock-mod = \"off\"");
+    let said = project.x(&["check"]).fails_with(2).stderr;
+    assert!(said.contains("lock-mode") && said.contains('^') && said.contains("bootstrap.toml"), "{said}");
+}
+
+#[test]
+fn clean_keeps_cache_and_lock_folder() {
+    let project = Project::new();
+    project.x(&["build"]).succeeds();
+    project.x(&["clean"]).succeeds();
+    assert!(!project.build_dir().join("host").exists());
+    assert!(project.lock_dir().join("gate").exists());
+}
+
+#[test]
+fn dist_and_install_deliver_what_build_makes() {
+    let project = Project::new();
+    project.configure("install.prefix = \"/opt/fixture\"");
+    project.x(&["dist"]).succeeds();
+    let dist: Vec<_> = std::fs::read_dir(project.build_dir().join("dist"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(dist.iter().any(|n| n.ends_with(".tar.xz")) && dist.iter().any(|n| n.ends_with(".sha256")), "{dist:?}");
+    let mut command = project.command(&["install"]);
+    command.env("DESTDIR", project.path("dest"));
+    process_tests::project::Running::start(command).succeeds();
+    assert!(project.path("dest/opt/fixture/bin/held").exists());
+}
