@@ -1,3 +1,12 @@
-//! The driver behind `./x`.
+//! The driver behind `./x`: parses, loads the configuration, and hands over.
 
-fn main() {}
+use std::env;
+
+use bootstrap::flags::Cli;
+
+fn main() {
+    match Cli::from_args(env::args_os()) {
+        Ok(_) => {}
+        Err(error) => error.exit(),
+    }
+}
