@@ -41,6 +41,7 @@ fn by_command(command: &Command) -> Class {
         Command::Clippy(args) if args.fix => Class::Mutator,
         Command::Clippy(_) => Class::Reader,
         Command::Fmt(args) if args.check => Class::Reader,
+        Command::Test(args) if args.list => Class::None,
         Command::Test(_) | Command::Bench(_) => Class::MutatorThenReader,
         Command::Run(_) => Class::MutatorThenNothing,
         Command::Setup(args) => match &args.what {
@@ -60,8 +61,8 @@ fn by_command(command: &Command) -> Class {
     }
 }
 
-/// Under `lock-mode = "exclusive"` nobody runs beside anybody, so there is nothing to downgrade to. `run` still lets go:
-/// the program that it becomes is no command of ours.
+/// Under `lock-mode = "exclusive"` nobody runs beside anybody, so there is nothing to downgrade to. `run`
+/// still lets go: the program that it becomes is no command of ours.
 fn exclusive(class: Class) -> Class {
     match class {
         Class::Reader | Class::MutatorThenReader => Class::Mutator,
@@ -89,6 +90,7 @@ mod tests {
             ("x clippy --fix", Mutator, Mutator),
             ("x build", Mutator, Mutator),
             ("x test", MutatorThenReader, Mutator),
+            ("x test --list", Class::None, Class::None),
             ("x bench", MutatorThenReader, Mutator),
             ("x doc", Mutator, Mutator),
             ("x fmt", Mutator, Mutator),

@@ -1,7 +1,7 @@
 //! The command line of `./x`.
 //!
-//! Everything here is data: what was asked for, not what it means. [`crate::class`] says which hold a command needs and
-//! [`crate::config`] joins the flags with `bootstrap.toml`.
+//! Everything here is data: what was asked for, not what it means. [`crate::class`] says which hold a command
+//! needs and [`crate::config`] joins the flags with `bootstrap.toml`.
 
 use std::ffi::OsString;
 use std::num::NonZeroU32;
@@ -22,8 +22,9 @@ mod parse;
     version,
     about = "Build, check and test the workspaces of this repository",
     long_about = "Build, check and test the workspaces of this repository.\n\n\
-        Every command runs under a build session: any number of ./x, in terminals, scripts and editors, can work in \
-        one build directory. Those that only read run side by side; one that writes waits its turn.",
+        Every command runs under a build session: any number of ./x, in terminals, scripts and editors, \
+        can work in one build directory. Those that only read run side by side; one that writes waits \
+        its turn.",
     after_help = EXAMPLES,
     arg_required_else_help = true,
     subcommand_required = true,
@@ -66,7 +67,8 @@ pub struct Global {
     pub config: Option<PathBuf>,
 
     /// Set one configuration key, over the file; may be repeated
-    // Not `global`: clap would forget those before the command when there are some after it. `parse` sees to it.
+    // Not `global`: clap would forget those before the command when there are some after it. `parse` sees to
+    // it.
     #[arg(long, value_name = "SECTION.KEY=VALUE")]
     pub set: Vec<String>,
 
@@ -126,14 +128,14 @@ pub enum Command {
     Check(CheckArgs),
     /// Lint packages
     Clippy(ClippyArgs),
-    /// Build packages and copy what they make to <build-dir>/host/bin
+    /// Build packages and copy what they make to host/bin in the build directory
     #[command(visible_alias = "b")]
     Build(CargoArgs),
     /// Build and run tests
     #[command(visible_alias = "t", after_help = TEST_EXAMPLES)]
     Test(TestArgs),
     /// Build and run benchmarks
-    Bench(TestArgs),
+    Bench(BenchArgs),
     /// Build documentation
     #[command(visible_alias = "d")]
     Doc(CargoArgs),
@@ -148,7 +150,7 @@ pub enum Command {
     Tidy,
     /// Remove outputs; the cache and the lock folder stay
     Clean(CleanArgs),
-    /// Make a versioned archive with checksums in <build-dir>/dist
+    /// Make a versioned archive with checksums in dist, in the build directory
     Dist(Selection),
     /// Build, then install below `install.prefix` (and DESTDIR)
     Install(Selection),
@@ -227,9 +229,23 @@ pub struct ClippyArgs {
     pub rest: Vec<OsString>,
 }
 
-/// Arguments of `test` and `bench`.
+/// Arguments of `test`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct TestArgs {
+    /// Packages, by name or by a path in or above them, and suites, by name [default: all]
+    #[arg(value_name = "PATH|PACKAGE|SUITE")]
+    pub names: Vec<OsString>,
+    /// List the suites instead of running anything
+    #[arg(long)]
+    pub list: bool,
+    /// What follows `--`: filters and flags for the programs that are run
+    #[arg(last = true, value_name = "PROGRAM ARGS")]
+    pub rest: Vec<OsString>,
+}
+
+/// Arguments of `bench`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct BenchArgs {
     /// Which packages.
     #[command(flatten)]
     pub selection: Selection,
@@ -329,8 +345,7 @@ pub enum Editor {
 /// Arguments of `setup profile`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct SetupProfileArgs {
-    /// The profile; asks when it is left out
-    #[arg(value_parser = clap::builder::PossibleValuesParser::new(crate::config::profile_names()))]
+    /// The profile, a file in src/bootstrap/defaults; asks when it is left out
     pub name: Option<String>,
 }
 

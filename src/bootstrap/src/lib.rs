@@ -3,3 +3,4 @@
 pub mod class;
 pub mod config;
 pub mod flags;
+pub mod suggest;

@@ -1,15 +1,29 @@
 //! What `bootstrap.toml`, its includes, its profile and the command line say together.
 //!
-//! [`Config`] is the outcome: every key with its type, every path absolute. From strongest to weakest, a key comes from
-//! a flag of its own, `--set` (a later one beats an earlier one), the file, the files that it includes (a later one
-//! beats an earlier one), the profile's defaults, and the defaults here.
+//! [`Config`] is the outcome: every key with its type, every path absolute. From strongest to weakest, a key
+//! comes from a flag of its own, `--set` (a later one beats an earlier one), the file, the files that it
+//! includes (a later one beats an earlier one), the profile's defaults, and the defaults here.
 
 use std::path::PathBuf;
 
 use clap::ColorChoice;
 
+use crate::flags::Global;
+
+pub mod change_tracker;
+mod diagnostic;
+pub mod example;
+mod keys;
+mod layer;
+mod load;
+mod paths;
+mod resolve;
+mod value;
 mod values;
 
+pub use diagnostic::ConfigError;
+pub use keys::{KEYS, SECTIONS};
+pub use load::{Surroundings, profile_names};
 pub use values::{
     EditorBuildDir, Expected, JobPool, Jobs, Jobserver, LockMode, LockTimeout, MinFreeMemory, Preempt,
     Stage0, TargetDir,
@@ -34,6 +48,20 @@ pub struct Config {
     pub dist: Dist,
 }
 
+impl Config {
+    /// Finds and reads the configuration, and puts the flags on top.
+    ///
+    /// # Errors
+    ///
+    /// Returns everything that is wrong with it, as text for the user. That is a mistake in usage: exit code
+    /// 2.
+    pub fn load(around: &Surroundings, flags: &Global) -> Result<Self, ConfigError> {
+        let found = load::find(around, flags.config.as_deref());
+        let loaded = load::load(around, found, &flags.set)?;
+        resolve::resolve(around, flags, loaded)
+    }
+}
+
 /// The value of `change-id`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeId {
@@ -56,7 +84,7 @@ pub struct Build {
     pub cargo: Option<PathBuf>,
     /// `cargo-profile`: the cargo profile that commands build with, except `bench`, `dist` and `install`.
     pub cargo_profile: String,
-    /// `jobs`, or `-j`.
+    /// `jobs`: the capacity of the pool. `-j` caps only the share of one session, so it stays in the flags.
     pub jobs: Jobs,
     /// `jobserver`: the kind of jobserver that children get.
     pub jobserver: Jobserver,
@@ -64,7 +92,7 @@ pub struct Build {
     pub job_pool: JobPool,
     /// `min-free-memory`: below how much free memory no further job starts.
     pub min_free_memory: MinFreeMemory,
-    /// `lock-mode`; `Off` under `--bypass-bootstrap-lock`.
+    /// `lock-mode`: how commands exclude each other.
     pub lock_mode: LockMode,
     /// `lock-timeout`, `--lock-timeout`, or zero under `--no-wait`.
     pub lock_timeout: LockTimeout,
@@ -76,7 +104,7 @@ pub struct Build {
     pub target_dir: TargetDir,
     /// `stage0`: where the toolchain comes from.
     pub stage0: Stage0,
-    /// `dist-server`: where archives are downloaded from, without a final slash. `RUSTUP_DIST_SERVER`, then
+    /// `dist-server`: where archives are downloaded from, as written. `RUSTUP_DIST_SERVER`, then
     /// `src/stage0`, name it when this is absent.
     pub dist_server: Option<String>,
     /// `preempt`: when a preemptible reader makes room for a mutator.
@@ -109,7 +137,5 @@ pub struct Dist {
     pub compression_level: u32,
 }
 
-/// Returns the names that `profile` may have.
-pub fn profile_names() -> [&'static str; 4] {
-    ["ci", "dev", "dist", "editor"]
-}
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! The types that configuration values have, and how they are read from text.
 //!
-//! The names that a user writes are those that [`clap::ValueEnum`] gives, so the file and the command line agree.
+//! The names that a user writes are those that [`clap::ValueEnum`] gives, so the file and the command line
+//! agree.
 
 use std::fmt;
 use std::num::NonZeroU32;

@@ -22,7 +22,8 @@ impl Cli {
     ///
     /// # Errors
     ///
-    /// Returns clap's error, which also stands for `--help` and `--version`; it knows its text, stream and exit code.
+    /// Returns clap's error, which also stands for `--help` and `--version`; it knows its text, stream and
+    /// exit code.
     pub fn from_args<I>(args: I) -> Result<Self, clap::Error>
     where
         I: IntoIterator,

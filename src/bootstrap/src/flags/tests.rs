@@ -71,7 +71,7 @@ fn what_follows_two_dashes_is_kept_as_it_is() {
     let Command::Test(args) = parse("x test buildlock -- --nocapture -j 2 -- --set").command else {
         panic!("not a test")
     };
-    assert_eq!(args.selection.names, words("buildlock"));
+    assert_eq!(args.names, words("buildlock"));
     assert_eq!(args.rest, words("--nocapture -j 2 -- --set"));
 }
 
