@@ -21,14 +21,9 @@ mod parse;
     bin_name = "./x",
     version,
     about = "Build, check and test the workspaces of this repository",
-    long_about = "Build, check and test the workspaces of this repository.\n\n\
-        Every command runs under a build session: any number of ./x, in terminals, scripts and editors, \
-        can work in one build directory. Those that only read run side by side; one that writes waits \
-        its turn.",
     after_help = EXAMPLES,
     arg_required_else_help = true,
     subcommand_required = true,
-    disable_help_subcommand = true,
     max_term_width = 110
 )]
 pub struct Cli {
@@ -47,8 +42,17 @@ Examples:
   ./x test buildlock -- queue::   test one package, and only what matches `queue::`
   ./x lock status                 who holds the build directory, and who waits
 
-Exit codes: 0 done, 1 a build, test or check failed, 2 wrong usage or configuration, 4 the environment lacks
-something, 75 the wait for the lock timed out, 101 a bug in ./x, 128+N ended by signal N.";
+Any number of ./x can work in one build directory: those that only read run side by side, one that
+writes waits its turn and then runs alone.
+
+Exit codes:
+      0  done
+      1  a build, a test or a check failed
+      2  wrong usage or configuration
+      4  the environment lacks something: a toolchain, disk space, a permission
+     75  waiting for the lock took too long
+    101  a bug in ./x
+  128+N  ended by signal N";
 
 /// Flags that mean the same before and after every command.
 #[derive(Args, Clone, Debug, Default)]
@@ -99,7 +103,7 @@ pub struct Global {
     #[arg(help = "When to use color: auto, always or never [default: `build.color`]")]
     pub color: Option<ColorChoice>,
 
-    /// Wait at most this long for the lock; `never` gives up never [default: `build.lock-timeout`]
+    /// Wait at most so long for the lock, or for ever: `never` [default: `build.lock-timeout`]
     #[arg(long, value_name = "SECS", conflicts_with = "no_wait", global = true)]
     pub lock_timeout: Option<LockTimeout>,
 
@@ -312,8 +316,8 @@ pub enum SetupCommand {
 /// Arguments of `setup editor`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct SetupEditorArgs {
-    /// The editor; asks when it is left out
-    #[arg(value_enum)]
+    /// vscode, vim, neovim, emacs, helix, zed or kate; asks when it is left out
+    #[arg(value_enum, value_name = "EDITOR", hide_possible_values = true)]
     pub name: Option<Editor>,
     /// Print the settings instead of writing them
     #[arg(long)]
@@ -387,8 +391,8 @@ pub struct LockBreakArgs {
 /// Arguments of `completions`.
 #[derive(Args, Clone, Debug)]
 pub struct CompletionsArgs {
-    /// The shell
-    #[arg(value_enum)]
+    /// bash, elvish, fish, powershell or zsh
+    #[arg(value_enum, hide_possible_values = true)]
     pub shell: Shell,
 }
 

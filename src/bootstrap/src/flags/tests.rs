@@ -97,3 +97,29 @@ fn contradictions_are_refused() {
 fn an_unknown_command_gets_a_suggestion() {
     assert!(refuse("x chekc").contains("'check'"));
 }
+
+#[test]
+fn help_is_as_it_was_last_read() {
+    let mut definition = Cli::definition().term_width(100);
+    definition.build();
+    let mut text = definition.render_help().to_string();
+    append_help_below(&mut definition, &mut text);
+    snapbox::assert_data_eq!(text, snapbox::file!["help.txt"]);
+}
+
+/// Appends the help of all commands below one, without the global options, which are the same everywhere.
+fn append_help_below(command: &mut clap::Command, text: &mut String) {
+    // `help` itself is clap's, and has every command below it once more.
+    for inner in command
+        .get_subcommands_mut()
+        .filter(|inner| inner.get_name() != "help")
+    {
+        let help = inner.clone().term_width(100).render_help().to_string();
+        let (own, global) = help.split_once("Global options:\n").unwrap_or((&help, ""));
+        let examples = global.split_once("\n\n").map_or("", |(_, examples)| examples);
+        *text += &format!("\n{}\n\n{own}{examples}", "-".repeat(100));
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+        append_help_below(inner, text);
+    }
+}
