@@ -19,6 +19,15 @@ pub(super) struct Place {
     pub(super) span: Range<usize>,
 }
 
+impl Place {
+    pub(super) fn new(source: &Arc<Source>, span: Range<usize>) -> Self {
+        Self {
+            source: Arc::clone(source),
+            span,
+        }
+    }
+}
+
 /// One thing that is wrong.
 #[derive(Debug)]
 pub(super) struct Diagnostic {
@@ -44,6 +53,12 @@ impl Diagnostic {
             place: Some((place, label.into())),
             help: None,
         }
+    }
+
+    fn position(&self) -> Option<(&str, usize)> {
+        self.place
+            .as_ref()
+            .map(|(place, _)| (place.source.name.as_str(), place.span.start))
     }
 
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
@@ -127,7 +142,9 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    pub(super) fn all(diagnostics: Vec<Diagnostic>) -> Self {
+    /// Joins several, in the order in which they stand in their texts.
+    pub(super) fn all(mut diagnostics: Vec<Diagnostic>) -> Self {
+        diagnostics.sort_by(|a, b| a.position().cmp(&b.position()));
         Self { diagnostics }
     }
 }

@@ -73,13 +73,13 @@ fn wrong_defaults(root: &Path, uncommented: &str) -> Vec<String> {
     let lines = uncommented.lines().filter(|line| !line.is_empty());
     lines
         .filter_map(|line| {
-            let key = line.split([' ', '=']).next().unwrap_or_default();
+            let (key, value) = line.split_once(" = ").unwrap_or((line, ""));
             // Only files can include; that the default is to include nothing needs no proof.
             if key == "include" {
                 return (line != "include = []")
                     .then(|| "`include` is not shown as `include = []`".to_owned());
             }
-            match config(&[line.to_owned()]) {
+            match config(&[format!("{key}={value}")]) {
                 Err(error) => Some(format!("`{key}` is refused: {error}")),
                 Ok(other) if other != default && !WITHOUT_DEFAULT.contains(&key) => {
                     Some(format!("`{key}` is not shown at its default"))
@@ -92,8 +92,7 @@ fn wrong_defaults(root: &Path, uncommented: &str) -> Vec<String> {
 
 /// Returns the key that a line shows, unless it is prose.
 fn key_of(line: &str) -> Option<&str> {
-    let (key, _) = line.strip_prefix('#')?.split_once('=')?;
-    let key = key.trim_end();
+    let (key, _) = line.strip_prefix('#')?.split_once(" = ")?;
     let is_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
     (!key.is_empty() && key.chars().all(is_key)).then_some(key)
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use toml::de::{DeTable, DeValue};
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, Place, Source, one_of};
 use super::keys::{self, SECTIONS};
@@ -21,18 +22,12 @@ pub(super) struct Setting {
 impl Setting {
     /// The place of the name of the key.
     pub(super) fn key_place(&self) -> Place {
-        Place {
-            source: Arc::clone(&self.source),
-            span: self.key_span.clone(),
-        }
+        Place::new(&self.source, self.key_span.clone())
     }
 
     /// The place of a part of the value.
     pub(super) fn place(&self, span: Range<usize>) -> Place {
-        Place {
-            source: Arc::clone(&self.source),
-            span,
-        }
+        Place::new(&self.source, span)
     }
 }
 
@@ -41,87 +36,71 @@ pub(super) type Layer = BTreeMap<&'static str, Setting>;
 
 /// Reads one text. What is wrong goes to `problems`, and the rest is read all the same.
 pub(super) fn parse(source: Source, problems: &mut Vec<Diagnostic>) -> Layer {
-    let source = Arc::new(source);
-    let mut layer = Layer::new();
-    let table = match DeTable::parse(&source.text) {
-        Ok(table) => table,
-        Err(error) => {
-            let span = error.span().unwrap_or_default();
-            let place = Place {
-                source: Arc::clone(&source),
-                span,
-            };
-            problems.push(Diagnostic::at(place, "this is not valid TOML", error.message()));
-            return layer;
-        }
+    let mut reader = Reader {
+        source: Arc::new(source),
+        layer: Layer::new(),
+        problems,
     };
-    for (name, value) in table.get_ref() {
-        match (SECTIONS.contains(&name.get_ref().as_ref()), value.get_ref()) {
-            (true, DeValue::Table(section)) => {
+    let source = Arc::clone(&reader.source);
+    match DeTable::parse(&source.text) {
+        Ok(table) => reader.document(table.get_ref()),
+        Err(error) => {
+            let place = Place::new(&source, error.span().unwrap_or_default());
+            reader
+                .problems
+                .push(Diagnostic::at(place, "this is not valid TOML", error.message()));
+        }
+    }
+    reader.layer
+}
+
+struct Reader<'a> {
+    source: Arc<Source>,
+    layer: Layer,
+    problems: &'a mut Vec<Diagnostic>,
+}
+
+type Name<'a> = Spanned<DeString<'a>>;
+
+impl Reader<'_> {
+    fn document(&mut self, table: &DeTable<'_>) {
+        for (name, value) in table {
+            if !SECTIONS.contains(&name.get_ref().as_ref()) {
+                self.key("", name, value);
+            } else if let DeValue::Table(section) = value.get_ref() {
                 for (key, value) in section {
-                    take(
-                        &source,
-                        name.get_ref(),
-                        (key.get_ref(), key.span()),
-                        Value::of(value),
-                        &mut layer,
-                        problems,
-                    );
+                    self.key(name.get_ref(), key, value);
                 }
-            }
-            (true, _) => {
+            } else {
                 let value = Value::of(value);
-                let place = Place {
-                    source: Arc::clone(&source),
-                    span: value.span.clone(),
-                };
                 let label = format!("expected a table, found {}", value.describe());
-                problems.push(Diagnostic::at(
+                let place = Place::new(&self.source, value.span);
+                self.problems.push(Diagnostic::at(
                     place,
                     format!("bad value for `{}`", name.get_ref()),
                     label,
                 ));
             }
-            (false, _) => {
-                take(
-                    &source,
-                    "",
-                    (name.get_ref(), name.span()),
-                    Value::of(value),
-                    &mut layer,
-                    problems,
-                );
-            }
         }
     }
-    layer
-}
 
-fn take(
-    source: &Arc<Source>,
-    section: &str,
-    (name, key_span): (&str, Range<usize>),
-    value: Value,
-    layer: &mut Layer,
-    problems: &mut Vec<Diagnostic>,
-) {
-    match keys::find(section, name) {
-        Some(key) => {
-            layer.insert(
-                key,
-                Setting {
-                    value,
-                    source: Arc::clone(source),
-                    key_span,
-                },
-            );
-        }
-        None => {
-            let place = Place {
-                source: Arc::clone(source),
-                span: key_span,
-            };
-            problems.push(keys::unknown(section, name, place));
+    fn key(&mut self, section: &str, name: &Name<'_>, value: &Spanned<DeValue<'_>>) {
+        match keys::find(section, name.get_ref()) {
+            Some(key) => {
+                let source = Arc::clone(&self.source);
+                self.layer.insert(
+                    key,
+                    Setting {
+                        value: Value::of(value),
+                        source,
+                        key_span: name.span(),
+                    },
+                );
+            }
+            None => {
+                let place = Place::new(&self.source, name.span());
+                self.problems.push(keys::unknown(section, name.get_ref(), place));
+            }
         }
     }
 }
@@ -137,12 +116,11 @@ pub(super) fn parse_set(argument: &str, problems: &mut Vec<Diagnostic>) -> Layer
         problems.push(refuse("expected SECTION.KEY=VALUE"));
         return Layer::new();
     };
-    let key = key.trim();
     if !key.split('.').all(is_bare_key) {
         problems.push(refuse("expected a key such as build.jobs before the `=`"));
         return Layer::new();
     }
-    if key == "include" {
+    if key.split('.').next() == Some("include") {
         problems.push(refuse(
             "`include` belongs in a file, whose folder its paths are relative to",
         ));

@@ -129,11 +129,11 @@ fn every_mistake_is_told_at_once() {
     assert_data_eq!(
         refusal("[build]\njobs = 0\nworkspaces = [\".\", 3]\nverbose = true\n"),
         str![[r#"
-bad value for `build.verbose`
- --> [ROOT]/bootstrap.toml:4:11
+bad value for `build.jobs`
+ --> [ROOT]/bootstrap.toml:2:8
   |
-4 | verbose = true
-  |           ^^^^ expected a number from 0 to 2, found a boolean
+2 | jobs = 0
+  |        ^ expected a number from 1 on, or "auto", found an integer
 
 error: bad value for `build.workspaces`
  --> [ROOT]/bootstrap.toml:3:20
@@ -141,11 +141,11 @@ error: bad value for `build.workspaces`
 3 | workspaces = [".", 3]
   |                    ^ expected a path that is not empty, found an integer
 
-error: bad value for `build.jobs`
- --> [ROOT]/bootstrap.toml:2:8
+error: bad value for `build.verbose`
+ --> [ROOT]/bootstrap.toml:4:11
   |
-2 | jobs = 0
-  |        ^ expected a number from 1 on, or "auto", found an integer
+4 | verbose = true
+  |           ^^^^ expected a number from 0 to 2, found a boolean
 "#]]
         .raw()
     );
