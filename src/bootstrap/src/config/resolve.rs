@@ -267,11 +267,12 @@ fn integer_up_to<const MAX: u32>(value: &Value) -> Result<u32, Refusal> {
 }
 
 fn lock_timeout(value: &Value) -> Result<LockTimeout, Refusal> {
-    let seconds = match value.kind {
+    let seconds = match &value.kind {
+        Kind::Text(text) if text == "never" => return Ok(LockTimeout::Never),
         // Past 2^53 seconds the conversion is not exact, which nobody will live to see.
-        Kind::Integer(seconds) => seconds as f64,
-        Kind::Float(seconds) => seconds,
-        _ => return parsed(value, LockTimeout::EXPECTED),
+        Kind::Integer(seconds) => *seconds as f64,
+        Kind::Float(seconds) => *seconds,
+        _ => return Err(refuse(value, LockTimeout::EXPECTED.0)),
     };
     Duration::try_from_secs_f64(seconds)
         .map(LockTimeout::After)
