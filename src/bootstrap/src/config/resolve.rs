@@ -27,20 +27,16 @@ pub(super) fn resolve(around: &Surroundings, flags: &Global, loaded: Loaded) -> 
     let profile = settings.read("profile", text);
     let change_id = settings.read("change-id", change_id);
     let build = build(around, flags, &mut settings);
-    let prefix = settings
-        .read("install.prefix", path_in(root))
-        .unwrap_or_else(|| PathBuf::from("/usr/local"));
-    let bindir = settings
-        .read("install.bindir", path_in(&prefix))
-        .unwrap_or_else(|| prefix.join("bin"));
+    let prefix = settings.or("install.prefix", path_in(root), || {
+        paths::absolute(root, "/usr/local".as_ref())
+    });
+    let bindir = settings.or("install.bindir", path_in(&prefix), || prefix.join("bin"));
     let dist = Dist {
         name: settings.read("dist.name", file_name),
-        cargo_profile: settings
-            .read("dist.cargo-profile", text)
-            .unwrap_or_else(|| "release".to_owned()),
+        cargo_profile: settings.or("dist.cargo-profile", text, || "release".to_owned()),
         compression_level: settings
-            .read("dist.compression-level", integer_up_to::<9>)
-            .unwrap_or(6),
+            .or("dist.compression-level", integer_up_to::<9>, || 6)
+            .into(),
     };
 
     debug_assert!(
@@ -64,61 +60,40 @@ pub(super) fn resolve(around: &Surroundings, flags: &Global, loaded: Loaded) -> 
 
 fn build(around: &Surroundings, flags: &Global, settings: &mut Settings) -> Build {
     let root = around.root.as_path();
-    let in_root = || path_in(root);
     // Every key is read, even where a flag is stronger: a bad value must not lie in wait behind a flag.
-    let build_dir = settings.read("build.build-dir", in_root());
-    let lock_timeout = settings.read("build.lock-timeout", lock_timeout);
-    let color = settings.read("build.color", choice);
-    let verbose = settings.read("build.verbose", integer_up_to::<2>);
+    let build_dir = settings.or("build.build-dir", path_in(root), || root.join("build"));
+    let lock_timeout = settings.or_default("build.lock-timeout", lock_timeout);
+    let color = settings.or_default("build.color", choice);
+    let verbose = settings.or_default("build.verbose", integer_up_to::<2>);
 
     let build_dir = match &flags.build_dir {
         Some(typed) => paths::absolute(&around.cwd, typed),
-        None => build_dir.unwrap_or_else(|| root.join("build")),
+        None => build_dir,
     };
     let lock_timeout = match flags.no_wait {
         true => LockTimeout::After(Duration::ZERO),
-        false => flags.lock_timeout.or(lock_timeout).unwrap_or_default(),
+        false => flags.lock_timeout.unwrap_or(lock_timeout),
     };
     Build {
-        workspaces: settings
-            .read("build.workspaces", paths_in(root))
-            .unwrap_or_else(|| vec![root.to_owned()]),
+        workspaces: settings.or("build.workspaces", paths_in(root), || vec![root.to_owned()]),
         rustc: settings.read("build.rustc", tool_in(root)),
         cargo: settings.read("build.cargo", tool_in(root)),
-        cargo_profile: settings
-            .read("build.cargo-profile", text)
-            .unwrap_or_else(|| "dev".to_owned()),
-        jobs: settings.read("build.jobs", jobs).unwrap_or_default(),
-        jobserver: settings.read("build.jobserver", choice).unwrap_or_default(),
-        job_pool: settings
-            .read("build.job-pool", |value| job_pool(root, value))
-            .unwrap_or_default(),
-        min_free_memory: settings
-            .read("build.min-free-memory", |value| {
-                parsed(value, MinFreeMemory::EXPECTED)
-            })
-            .unwrap_or_default(),
-        lock_mode: settings.read("build.lock-mode", choice).unwrap_or_default(),
+        cargo_profile: settings.or("build.cargo-profile", text, || "dev".to_owned()),
+        jobs: settings.or_default("build.jobs", jobs),
+        jobserver: settings.or_default("build.jobserver", choice),
+        job_pool: settings.or_default("build.job-pool", |value| job_pool(root, value)),
+        min_free_memory: settings.or_default("build.min-free-memory", min_free_memory),
+        lock_mode: settings.or_default("build.lock-mode", choice),
         lock_timeout,
-        lock_dir: settings
-            .read("build.lock-dir", in_root())
-            .unwrap_or_else(|| build_dir.join("session")),
-        cache_dir: settings
-            .read("build.cache-dir", in_root())
-            .unwrap_or_else(|| build_dir.join("cache")),
-        target_dir: settings.read("build.target-dir", choice).unwrap_or_default(),
-        stage0: settings.read("build.stage0", choice).unwrap_or_default(),
+        lock_dir: settings.or("build.lock-dir", path_in(root), || build_dir.join("session")),
+        cache_dir: settings.or("build.cache-dir", path_in(root), || build_dir.join("cache")),
+        target_dir: settings.or_default("build.target-dir", choice),
+        stage0: settings.or_default("build.stage0", choice),
         dist_server: settings.read("build.dist-server", url),
-        preempt: settings
-            .read("build.preempt", |value| parsed(value, Preempt::EXPECTED))
-            .unwrap_or_default(),
-        editor_build_dir: settings
-            .read("build.editor-build-dir", choice)
-            .unwrap_or_default(),
-        color: flags.color.or(color).unwrap_or_default(),
-        verbose: flags
-            .verbose
-            .max(u8::try_from(verbose.unwrap_or(0)).unwrap_or(u8::MAX)),
+        preempt: settings.or_default("build.preempt", preempt),
+        editor_build_dir: settings.or_default("build.editor-build-dir", choice),
+        color: flags.color.unwrap_or(color),
+        verbose: flags.verbose.max(verbose),
         build_dir,
     }
 }
@@ -146,6 +121,23 @@ impl Settings {
                 None
             }
         }
+    }
+
+    fn or<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&Value) -> Result<T, Refusal>,
+        default: impl FnOnce() -> T,
+    ) -> T {
+        self.read(key, read).unwrap_or_else(default)
+    }
+
+    fn or_default<T: Default>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&Value) -> Result<T, Refusal>,
+    ) -> T {
+        self.read(key, read).unwrap_or_default()
     }
 }
 
@@ -238,13 +230,22 @@ fn parsed<T: FromStr>(value: &Value, expected: Expected) -> Result<T, Refusal> {
     }
 }
 
+fn preempt(value: &Value) -> Result<Preempt, Refusal> {
+    parsed(value, Preempt::EXPECTED)
+}
+
+fn min_free_memory(value: &Value) -> Result<MinFreeMemory, Refusal> {
+    parsed(value, MinFreeMemory::EXPECTED)
+}
+
 fn change_id(value: &Value) -> Result<ChangeId, Refusal> {
-    match &value.kind {
-        Kind::Text(text) if text == "ignore" => Ok(ChangeId::Ignore),
-        Kind::Integer(id) => u32::try_from(*id).map(ChangeId::Id).map_err(|_| "out of range"),
-        _ => Err("wrong type"),
-    }
-    .map_err(|_| refuse(value, "the number of a change, or \"ignore\""))
+    let id = match &value.kind {
+        Kind::Text(text) if text == "ignore" => return Ok(ChangeId::Ignore),
+        Kind::Integer(id) => u32::try_from(*id).ok(),
+        _ => None,
+    };
+    id.map(ChangeId::Id)
+        .ok_or_else(|| refuse(value, "the number of a change, or \"ignore\""))
 }
 
 fn jobs(value: &Value) -> Result<Jobs, Refusal> {
@@ -258,9 +259,9 @@ fn jobs(value: &Value) -> Result<Jobs, Refusal> {
         .ok_or_else(|| refuse(value, "a number from 1 on, or \"auto\""))
 }
 
-fn integer_up_to<const MAX: u32>(value: &Value) -> Result<u32, Refusal> {
+fn integer_up_to<const MAX: u8>(value: &Value) -> Result<u8, Refusal> {
     let number = match value.kind {
-        Kind::Integer(number) => u32::try_from(number).ok().filter(|number| *number <= MAX),
+        Kind::Integer(number) => u8::try_from(number).ok().filter(|number| *number <= MAX),
         _ => None,
     };
     number.ok_or_else(|| refuse(value, format_args!("a number from 0 to {MAX}")))
