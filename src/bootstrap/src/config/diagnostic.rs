@@ -26,6 +26,11 @@ impl Place {
             span,
         }
     }
+
+    /// The line that it begins on, counted from 1.
+    pub(super) fn line(&self) -> usize {
+        excerpt(self).line
+    }
 }
 
 /// One thing that is wrong.

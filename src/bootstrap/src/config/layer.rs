@@ -46,9 +46,10 @@ pub(super) fn parse(source: Source, problems: &mut Vec<Diagnostic>) -> Layer {
         Ok(table) => reader.document(table.get_ref()),
         Err(error) => {
             let place = Place::new(&source, error.span().unwrap_or_default());
+            let message = format!("line {} is not valid TOML", place.line());
             reader
                 .problems
-                .push(Diagnostic::at(place, "this is not valid TOML", error.message()));
+                .push(Diagnostic::at(place, message, error.message()));
         }
     }
     reader.layer

@@ -156,7 +156,7 @@ fn what_is_no_toml_is_refused_where_it_stops_making_sense() {
     assert_data_eq!(
         refusal("[build]\njobs = \n"),
         str![[r#"
-this is not valid TOML
+line 2 is not valid TOML
  --> [ROOT]/bootstrap.toml:2:8
   |
 2 | jobs = 
