@@ -44,12 +44,19 @@ impl Project {
         let gate = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
         gate.set_nonblocking(true).expect("a socket that can be asked");
         let project = Self { home, gate };
-        project.write("ws/Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"held\", \"quick\"]\n");
+        project.write(
+            "ws/Cargo.toml",
+            "[workspace]\nresolver = \"3\"\nmembers = [\"held\", \"quick\"]\n",
+        );
         for (name, build) in [("held", "build = \"build.rs\"\n"), ("quick", "")] {
-            let manifest =
-                format!("[package]\nname = \"{name}\"\nversion = \"1.2.3\"\nedition = \"2024\"\nlicense = \"MIT\"\n{build}");
+            let manifest = format!(
+                "[package]\nname = \"{name}\"\nversion = \"1.2.3\"\nedition = \"2024\"\nlicense = \"MIT\"\n{build}"
+            );
             project.write(&format!("ws/{name}/Cargo.toml"), &manifest);
-            project.write(&format!("ws/{name}/src/lib.rs"), "//! A fixture.\n\n/// Two.\npub fn two() -> u32 {\n    2\n}\n");
+            project.write(
+                &format!("ws/{name}/src/lib.rs"),
+                "//! A fixture.\n\n/// Two.\npub fn two() -> u32 {\n    2\n}\n",
+            );
         }
         let build = "fn main() {\n    println!(\"cargo::rerun-if-env-changed=FIXTURE_ROUND\");\n    gate(\"build\");\n}\n";
         project.write("ws/held/build.rs", &format!("//! A fixture.\n{build}{GATE}"));
@@ -103,12 +110,26 @@ impl Project {
     #[must_use]
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new("python3");
-        command.arg(root().join("x.py")).arg("--config").arg(self.path("bootstrap.toml")).args(args);
+        command
+            .arg(root().join("x.py"))
+            .arg("--config")
+            .arg(self.path("bootstrap.toml"))
+            .args(args);
         command.current_dir(self.home.path()).stdin(Stdio::null());
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
-            let foreign = ["BOOTSTRAP_", "BUILDLOCK_", "CARGO_", "RUSTC", "RUSTDOC", "FIXTURE_"];
-            if foreign.iter().any(|f| name.starts_with(f)) && name != "CARGO_HOME" || name == "MAKEFLAGS" || name == "RUSTFLAGS" {
+            let foreign = [
+                "BOOTSTRAP_",
+                "BUILDLOCK_",
+                "CARGO_",
+                "RUSTC",
+                "RUSTDOC",
+                "FIXTURE_",
+            ];
+            if foreign.iter().any(|f| name.starts_with(f)) && name != "CARGO_HOME"
+                || name == "MAKEFLAGS"
+                || name == "RUSTFLAGS"
+            {
                 command.env_remove(name.as_ref());
             }
         }
@@ -140,9 +161,14 @@ impl Project {
     #[must_use]
     pub fn command_gated(&self, args: &[&str]) -> Command {
         let mut command = self.command(args);
-        let round = tempfile::Builder::new().rand_bytes(12).tempfile().expect("a random name");
+        let round = tempfile::Builder::new()
+            .rand_bytes(12)
+            .tempfile()
+            .expect("a random name");
         let address = self.gate.local_addr().expect("a bound port").to_string();
-        command.env("FIXTURE_GATE", address).env("FIXTURE_ROUND", round.path());
+        command
+            .env("FIXTURE_GATE", address)
+            .env("FIXTURE_ROUND", round.path());
         command
     }
 
@@ -178,7 +204,9 @@ impl Project {
     #[must_use]
     pub fn lock_files(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.lock_dir()).into_iter().flatten().flatten();
-        let mut names: Vec<_> = entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+        let mut names: Vec<_> = entries
+            .map(|e| e.file_name().to_string_lossy().into_owned())
+            .collect();
         names.sort();
         names
     }
@@ -193,7 +221,10 @@ impl Default for Project {
 /// This repository.
 #[must_use]
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are in the repository").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests are in the repository")
+        .to_owned()
 }
 
 /// A process of the fixture that waits at the gate. Dropping it lets it go on.
@@ -210,9 +241,15 @@ impl AtGate {
     fn hear(stream: TcpStream) -> Self {
         stream.set_nonblocking(false).expect("a socket to wait on");
         let mut line = String::new();
-        BufReader::new(stream.try_clone().expect("a second handle")).read_line(&mut line).expect("its name");
+        BufReader::new(stream.try_clone().expect("a second handle"))
+            .read_line(&mut line)
+            .expect("its name");
         let (who, pid) = line.trim().split_once(' ').expect("its name and pid");
-        Self { who: who.to_owned(), pid: pid.parse().expect("a pid"), stream }
+        Self {
+            who: who.to_owned(),
+            pid: pid.parse().expect("a pid"),
+            stream,
+        }
     }
 
     /// Lets it go on.
@@ -254,8 +291,15 @@ impl Running {
     /// If it cannot be started.
     #[must_use]
     pub fn start(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("./x starts");
-        let (mut out, err) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("./x starts");
+        let (mut out, err) = (
+            child.stdout.take().expect("piped"),
+            child.stderr.take().expect("piped"),
+        );
         let said = Arc::new(Said::default());
         let to = Arc::clone(&said);
         thread::spawn(move || {
@@ -275,7 +319,11 @@ impl Running {
             drop(out.read_to_end(&mut text));
             String::from_utf8_lossy(&text).into_owned()
         });
-        Self { child, said, stdout: Some(stdout) }
+        Self {
+            child,
+            said,
+            stdout: Some(stdout),
+        }
     }
 
     /// Its process id.
@@ -296,7 +344,12 @@ impl Running {
             assert!(!said.1, "it ended without saying {text:?}; it said:\n{}", said.0);
             let left = give_up.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "it does not say {text:?}; it said:\n{}", said.0);
-            said = self.said.more.wait_timeout(said, left).unwrap_or_else(PoisonError::into_inner).0;
+            said = self
+                .said
+                .more
+                .wait_timeout(said, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
         self
     }
@@ -342,12 +395,20 @@ impl Running {
             thread::sleep(Duration::from_millis(2));
         }
         let status = self.child.wait().expect("a child that ended");
-        let stdout = self.stdout.take().map(|t| t.join().expect("its output")).unwrap_or_default();
+        let stdout = self
+            .stdout
+            .take()
+            .map(|t| t.join().expect("its output"))
+            .unwrap_or_default();
         let mut said = self.said.lock();
         while !said.1 {
             said = self.said.more.wait(said).unwrap_or_else(PoisonError::into_inner);
         }
-        Ended { status, stdout, stderr: std::mem::take(&mut said.0) }
+        Ended {
+            status,
+            stdout,
+            stderr: std::mem::take(&mut said.0),
+        }
     }
 
     /// Waits until it ends well.
@@ -357,7 +418,13 @@ impl Running {
     #[track_caller]
     pub fn succeeds(self) -> Ended {
         let ended = self.end();
-        assert!(ended.status.success(), "{}\n--- stdout\n{}--- stderr\n{}", ended.status, ended.stdout, ended.stderr);
+        assert!(
+            ended.status.success(),
+            "{}\n--- stdout\n{}--- stderr\n{}",
+            ended.status,
+            ended.stdout,
+            ended.stderr
+        );
         ended
     }
 
@@ -368,7 +435,14 @@ impl Running {
     #[track_caller]
     pub fn fails_with(self, code: i32) -> Ended {
         let ended = self.end();
-        assert_eq!(ended.status.code(), Some(code), "{}\n--- stdout\n{}--- stderr\n{}", ended.status, ended.stdout, ended.stderr);
+        assert_eq!(
+            ended.status.code(),
+            Some(code),
+            "{}\n--- stdout\n{}--- stderr\n{}",
+            ended.status,
+            ended.stdout,
+            ended.stderr
+        );
         ended
     }
 }

@@ -34,8 +34,10 @@ impl Ancestry {
         let tree = |part: &str| {
             let (registry, sessions) = part.split_once('=')?;
             let registry = RegistryId(u64::from_str_radix(registry, 16).ok()?);
-            let sessions: Option<Vec<_>> =
-                sessions.split(',').map(|s| s.parse().ok().map(SessionId)).collect();
+            let sessions: Option<Vec<_>> = sessions
+                .split(',')
+                .map(|s| s.parse().ok().map(SessionId))
+                .collect();
             let mut sessions = sessions?;
             // The nearest matter most: they are the ones that still live when a tree dies from the root.
             sessions.drain(..sessions.len().saturating_sub(ANCESTORS_MAX));
@@ -47,7 +49,10 @@ impl Ancestry {
     /// The sessions named for one registry, the nearest last.
     #[must_use]
     pub fn sessions(&self, registry: RegistryId) -> &[SessionId] {
-        self.0.iter().find(|(id, _)| *id == registry).map_or(&[], |(_, sessions)| sessions)
+        self.0
+            .iter()
+            .find(|(id, _)| *id == registry)
+            .map_or(&[], |(_, sessions)| sessions)
     }
 
     /// The ancestry of a child of `session`.
@@ -105,7 +110,10 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        let tree = Ancestry::default().with(A, SessionId(5)).with(B, SessionId(3)).with(A, SessionId(9));
+        let tree = Ancestry::default()
+            .with(A, SessionId(5))
+            .with(B, SessionId(3))
+            .with(A, SessionId(9));
         assert_eq!(tree.sessions(A), ids(&[5, 9]));
         assert_eq!(tree.sessions(B), ids(&[3]));
         assert_eq!(Ancestry::parse(&tree.to_string()), tree);
@@ -113,7 +121,17 @@ mod tests {
 
     #[test]
     fn nonsense_is_left_out() {
-        for text in ["", ";", "=", "a", "a=", "a=x", "g=1", "a=1,,2", "a=99999999999999999999999"] {
+        for text in [
+            "",
+            ";",
+            "=",
+            "a",
+            "a=",
+            "a=x",
+            "g=1",
+            "a=1,,2",
+            "a=99999999999999999999999",
+        ] {
             assert_eq!(Ancestry::parse(text), Ancestry::default(), "{text:?}");
         }
         assert_eq!(Ancestry::parse("zz;a=1;b=").sessions(A), ids(&[1]));

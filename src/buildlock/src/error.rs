@@ -53,7 +53,14 @@ pub enum ErrorKind {
 impl Error {
     pub(crate) fn new(kind: ErrorKind, action: impl Into<String>) -> Self {
         let action = action.into();
-        Self(Box::new(Inner { kind, action, path: None, advice: None, holder: None, source: None }))
+        Self(Box::new(Inner {
+            kind,
+            action,
+            path: None,
+            advice: None,
+            holder: None,
+            source: None,
+        }))
     }
 
     /// An operating system's error, with what was being done and to which path. Locking that is not supported gets its
@@ -67,9 +74,10 @@ impl Error {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 (ErrorKind::Io, Some("free some space and try again".to_owned()))
             }
-            io::ErrorKind::PermissionDenied => {
-                (ErrorKind::Io, Some("check who owns the folder and its files".to_owned()))
-            }
+            io::ErrorKind::PermissionDenied => (
+                ErrorKind::Io,
+                Some("check who owns the folder and its files".to_owned()),
+            ),
             _ => (ErrorKind::Io, None),
         };
         let mut error = Self::new(kind, action);

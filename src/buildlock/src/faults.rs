@@ -33,7 +33,12 @@ mod on_order {
     /// Orders that the `nth` call from now (0 is the next) of this thread fails with an operating system's error code;
     /// `None` orders that none does. Counting starts anew.
     pub fn fail_call(order: Option<(usize, i32)>) {
-        ORDER.with_borrow_mut(|o| *o = Order { made: Vec::new(), fail: order });
+        ORDER.with_borrow_mut(|o| {
+            *o = Order {
+                made: Vec::new(),
+                fail: order,
+            }
+        });
     }
 
     /// The calls that this thread made since the last order.

@@ -58,9 +58,11 @@ impl Folder {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let why = sys::not_private(path).map_err(|e| Error::io("cannot look at the lock folder", path, e))?;
         if let Some(why) = why {
-            return Err(Error::new(ErrorKind::NotPrivate, "refusing to use the lock folder")
-                .at(path)
-                .advice(format!("{why}; choose a folder of your own, or `chmod go-w` it")));
+            return Err(
+                Error::new(ErrorKind::NotPrivate, "refusing to use the lock folder")
+                    .at(path)
+                    .advice(format!("{why}; choose a folder of your own, or `chmod go-w` it")),
+            );
         }
         // Absolute, so that a change of the working directory does not lose it.
         let path =
@@ -84,7 +86,14 @@ impl Folder {
     pub(crate) fn open_gate(&self) -> Result<File> {
         let path = self.path.join("gate");
         faults::check("open gate")
-            .and_then(|()| sys::options().read(true).write(true).create(true).truncate(false).open(&path))
+            .and_then(|()| {
+                sys::options()
+                    .read(true)
+                    .write(true)
+                    .create(true)
+                    .truncate(false)
+                    .open(&path)
+            })
             .map_err(|e| Error::io("cannot open the lock folder's gate", &path, e))
     }
 
@@ -164,7 +173,11 @@ impl Folder {
         match faults::check("probe lock").and_then(|()| sys::try_lock_shared(&file)) {
             Ok(true) => Ok(Liveness::Dead),
             Ok(false) => Ok(Liveness::Alive),
-            Err(e) => Err(Error::io("cannot probe the lock of another session", &self.lock_path(ticket), e)),
+            Err(e) => Err(Error::io(
+                "cannot probe the lock of another session",
+                &self.lock_path(ticket),
+                e,
+            )),
         }
     }
 
@@ -254,7 +267,14 @@ fn read_record_at(path: &Path) -> Result<Option<Record>> {
         .and_then(|mut file| read_bounded(&mut file, record::SIZE_MAX));
     match read {
         Ok(bytes) => Ok(Record::parse(&bytes)),
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => Ok(None),
+        Err(e)
+            if matches!(
+                e.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
+            ) =>
+        {
+            Ok(None)
+        }
         Err(e) => Err(Error::io("cannot read the record", path, e)),
     }
 }
@@ -262,6 +282,8 @@ fn read_record_at(path: &Path) -> Result<Option<Record>> {
 /// Reads a file up to one byte more than it may have, so that the parser sees that it is too long.
 fn read_bounded(file: &mut File, size_max: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(1024);
-    Read::by_ref(file).take(size_max as u64 + 1).read_to_end(&mut bytes)?;
+    Read::by_ref(file)
+        .take(size_max as u64 + 1)
+        .read_to_end(&mut bytes)?;
     Ok(bytes)
 }

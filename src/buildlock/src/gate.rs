@@ -62,7 +62,13 @@ impl Gate {
     /// The gate of a new registry.
     #[must_use]
     pub fn new(registry: RegistryId) -> Self {
-        Self { registry, next: Ticket(1), epoch: 0, floor: Ticket(1), granted: Ticket(0) }
+        Self {
+            registry,
+            next: Ticket(1),
+            epoch: 0,
+            floor: Ticket(1),
+            granted: Ticket(0),
+        }
     }
 
     /// Reads a gate's content.
@@ -73,12 +79,16 @@ impl Gate {
         let text = std::str::from_utf8(bytes).map_err(|_| Malformed::Garbage)?;
         let mut lines = text.lines();
         let mut field = |name: &str| lines.next()?.strip_prefix(name)?.strip_prefix(' ');
-        let version: u32 = field("buildlock").and_then(|v| v.parse().ok()).ok_or(Malformed::Garbage)?;
+        let version: u32 = field("buildlock")
+            .and_then(|v| v.parse().ok())
+            .ok_or(Malformed::Garbage)?;
         if version > PROTOCOL_VERSION {
             return Err(Malformed::Newer(version));
         }
         let mut number = |name, radix| {
-            field(name).and_then(|v| u64::from_str_radix(v, radix).ok()).ok_or(Malformed::Garbage)
+            field(name)
+                .and_then(|v| u64::from_str_radix(v, radix).ok())
+                .ok_or(Malformed::Garbage)
         };
         let gate = Self {
             registry: RegistryId(number("registry", 16)?),
@@ -96,7 +106,10 @@ impl Gate {
     /// The gate after a ticket was handed out.
     #[must_use]
     pub fn with_ticket_taken(self) -> Self {
-        Self { next: Ticket(self.next.0 + 1), ..self }
+        Self {
+            next: Ticket(self.next.0 + 1),
+            ..self
+        }
     }
 
     /// The gate after `claim` was granted.
@@ -106,7 +119,11 @@ impl Gate {
         let exclusive = claim.mode == Mode::Exclusive;
         Self {
             epoch: self.epoch + u64::from(exclusive),
-            floor: if exclusive && !may_have_kin(claim) { self.floor.max(claim.ticket) } else { self.floor },
+            floor: if exclusive && !may_have_kin(claim) {
+                self.floor.max(claim.ticket)
+            } else {
+                self.floor
+            },
             granted: self.granted.max(claim.ticket),
             ..self
         }
@@ -160,7 +177,11 @@ mod tests {
 
     #[test]
     fn the_length_never_changes() {
-        let wide = Gate { next: Ticket(u64::MAX), epoch: u64::MAX, ..gate() };
+        let wide = Gate {
+            next: Ticket(u64::MAX),
+            epoch: u64::MAX,
+            ..gate()
+        };
         assert_eq!(wide.to_string().len(), Gate::new(RegistryId(0)).to_string().len());
         assert!(wide.to_string().len() <= SIZE_MAX);
     }
@@ -169,7 +190,13 @@ mod tests {
     fn a_newer_version_is_told_from_garbage() {
         assert_eq!(Gate::parse(b"buildlock 2\nwho knows\n"), Err(Malformed::Newer(2)));
         let text = gate().to_string();
-        for bad in [&text[..text.len() - 1], &text[1..], "", "buildlock x\n", &format!("{text}\n")] {
+        for bad in [
+            &text[..text.len() - 1],
+            &text[1..],
+            "",
+            "buildlock x\n",
+            &format!("{text}\n"),
+        ] {
             assert_eq!(Gate::parse(bad.as_bytes()), Err(Malformed::Garbage), "{bad:?}");
         }
         assert_eq!(Gate::parse(&[0xff; 40]), Err(Malformed::Garbage));
@@ -177,7 +204,16 @@ mod tests {
 
     #[test]
     fn numbers_that_cannot_be_are_garbage() {
-        for bad in [Gate { floor: Ticket(19), ..gate() }, Gate { granted: Ticket(18), ..gate() }] {
+        for bad in [
+            Gate {
+                floor: Ticket(19),
+                ..gate()
+            },
+            Gate {
+                granted: Ticket(18),
+                ..gate()
+            },
+        ] {
             assert_eq!(Gate::parse(bad.to_string().as_bytes()), Err(Malformed::Garbage));
         }
     }
@@ -191,8 +227,16 @@ mod tests {
             mode,
             state: State::Granted,
         };
-        assert_eq!(gate().with_grant(&claim(Mode::Exclusive, vec![])).floor, Ticket(20));
-        assert_eq!(gate().with_grant(&claim(Mode::Exclusive, vec![SessionId(1)])).floor, Ticket(17));
+        assert_eq!(
+            gate().with_grant(&claim(Mode::Exclusive, vec![])).floor,
+            Ticket(20)
+        );
+        assert_eq!(
+            gate()
+                .with_grant(&claim(Mode::Exclusive, vec![SessionId(1)]))
+                .floor,
+            Ticket(17)
+        );
         assert_eq!(gate().with_grant(&claim(Mode::Shared, vec![])).floor, Ticket(17));
     }
 }

@@ -52,8 +52,16 @@ pub enum Write {
 pub fn register(gate: Gate, record: Record) -> Vec<Write> {
     debug_assert_eq!(record.claim.ticket, gate.next, "tickets come from the gate");
     let gate = gate.with_ticket_taken();
-    let gate = if record.claim.state == State::Granted { gate.with_grant(&record.claim) } else { gate };
-    vec![Write::Gate(gate), Write::CreateLock(record.claim.ticket), Write::CreateRecord(record)]
+    let gate = if record.claim.state == State::Granted {
+        gate.with_grant(&record.claim)
+    } else {
+        gate
+    };
+    vec![
+        Write::Gate(gate),
+        Write::CreateLock(record.claim.ticket),
+        Write::CreateRecord(record),
+    ]
 }
 
 /// A waiting claim is granted.
@@ -61,13 +69,20 @@ pub fn register(gate: Gate, record: Record) -> Vec<Write> {
 pub fn grant(gate: Gate, mut record: Record, now_unix_ms: u64) -> Vec<Write> {
     record.claim.state = State::Granted;
     record.granted_unix_ms = Some(now_unix_ms);
-    vec![Write::Gate(gate.with_grant(&record.claim)), Write::ReplaceRecord(record)]
+    vec![
+        Write::Gate(gate.with_grant(&record.claim)),
+        Write::ReplaceRecord(record),
+    ]
 }
 
 /// A claim is let go of, or withdrawn while it waits. Needs no gate.
 #[must_use]
 pub fn let_go(ticket: Ticket) -> Vec<Write> {
-    vec![Write::RemoveLock(ticket), Write::RemoveRecord(ticket), Write::Unlock(ticket)]
+    vec![
+        Write::RemoveLock(ticket),
+        Write::RemoveRecord(ticket),
+        Write::Unlock(ticket),
+    ]
 }
 
 /// An exclusive session comes to a clean end, and with it what an earlier one may have left half done.
@@ -94,7 +109,11 @@ pub fn downgrade(gate: Gate, shared: Record, exclusive: Ticket) -> Vec<Write> {
 #[must_use]
 pub fn sweep(ticket: Ticket, record: Option<&Claim>) -> Vec<Write> {
     let unfinished = record.is_some_and(|c| c.mode == Mode::Exclusive && c.state == State::Granted);
-    let record = if unfinished { Write::KeepUnfinished(ticket) } else { Write::RemoveRecord(ticket) };
+    let record = if unfinished {
+        Write::KeepUnfinished(ticket)
+    } else {
+        Write::RemoveRecord(ticket)
+    };
     vec![record, Write::RemoveLock(ticket)]
 }
 
@@ -134,12 +153,21 @@ mod tests {
     #[test]
     fn only_a_dead_mutator_that_held_the_lock_is_kept() {
         let mut claim = sample(1).claim;
-        assert_eq!(sweep(claim.ticket, Some(&claim))[0], Write::KeepUnfinished(Ticket(1)));
+        assert_eq!(
+            sweep(claim.ticket, Some(&claim))[0],
+            Write::KeepUnfinished(Ticket(1))
+        );
         claim.state = State::Waiting;
-        assert_eq!(sweep(claim.ticket, Some(&claim))[0], Write::RemoveRecord(Ticket(1)));
+        assert_eq!(
+            sweep(claim.ticket, Some(&claim))[0],
+            Write::RemoveRecord(Ticket(1))
+        );
         claim.state = State::Granted;
         claim.mode = Mode::Shared;
-        assert_eq!(sweep(claim.ticket, Some(&claim))[0], Write::RemoveRecord(Ticket(1)));
+        assert_eq!(
+            sweep(claim.ticket, Some(&claim))[0],
+            Write::RemoveRecord(Ticket(1))
+        );
         assert_eq!(sweep(claim.ticket, None)[0], Write::RemoveRecord(Ticket(1)));
     }
 }

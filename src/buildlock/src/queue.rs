@@ -131,7 +131,10 @@ enum Kinship {
 impl Kinship {
     fn of(me: &Claim, claims: &[Claim]) -> Self {
         let (mut nested, mut cover) = (false, Vec::new());
-        for claim in claims.iter().filter(|c| c.granted() && c.ticket != me.ticket && c.is_of_kin(me)) {
+        for claim in claims
+            .iter()
+            .filter(|c| c.granted() && c.ticket != me.ticket && c.is_of_kin(me))
+        {
             nested = true;
             if claim.mode >= me.mode {
                 cover.push(claim.session);
@@ -151,7 +154,10 @@ impl Kinship {
 #[must_use]
 pub fn decide(claims: &[Claim], me: &Claim) -> Decision {
     let kinship = Kinship::of(me, claims);
-    let nearest = claims.iter().filter(|other| blocks(other, me, &kinship, claims)).max_by_key(|c| c.ticket);
+    let nearest = claims
+        .iter()
+        .filter(|other| blocks(other, me, &kinship, claims))
+        .max_by_key(|c| c.ticket);
     nearest.map_or(Decision::Granted, |c| Decision::Wait(c.ticket))
 }
 
@@ -174,7 +180,10 @@ pub fn blocks_stranger(other: &Claim, me: &Claim) -> bool {
 #[must_use]
 pub fn blockers<'a>(claims: &'a [Claim], me: &Claim) -> Vec<&'a Claim> {
     let kinship = Kinship::of(me, claims);
-    let mut ahead: Vec<_> = claims.iter().filter(|other| blocks(other, me, &kinship, claims)).collect();
+    let mut ahead: Vec<_> = claims
+        .iter()
+        .filter(|other| blocks(other, me, &kinship, claims))
+        .collect();
     ahead.sort_by_key(|c| Reverse(c.ticket));
     ahead
 }

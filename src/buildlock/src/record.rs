@@ -101,7 +101,10 @@ impl Who {
     /// The same process, with another command line to show.
     #[must_use]
     pub(crate) fn showing(self, command: Vec<String>) -> Self {
-        Self { command: cut(command), ..self }
+        Self {
+            command: cut(command),
+            ..self
+        }
     }
 }
 
@@ -136,7 +139,11 @@ impl Record {
     pub fn command_line(&self) -> String {
         let mut words = self.who.command.iter();
         let program = words.next().map_or("?", String::as_str);
-        let program = if program.starts_with("./") { program } else { file_name(program) };
+        let program = if program.starts_with("./") {
+            program
+        } else {
+            file_name(program)
+        };
         words.fold(program.to_owned(), |line, word| line + " " + word)
     }
 
@@ -152,7 +159,9 @@ fn file_name(path: &str) -> &str {
 }
 
 pub(crate) fn now_unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -119,7 +119,9 @@ impl Registry {
 
     /// Does writes that need no gate.
     pub(crate) fn apply(&self, writes: Vec<Write>, locks: &mut Locks) -> Result<()> {
-        writes.into_iter().try_for_each(|write| apply(&self.folder, write, locks))
+        writes
+            .into_iter()
+            .try_for_each(|write| apply(&self.folder, write, locks))
     }
 
     /// Removes a session from the registry although its lock is held, so that the others no longer wait for it.
@@ -131,12 +133,18 @@ impl Registry {
     /// # Errors
     /// As [`Session::acquire`](crate::Session::acquire).
     pub fn break_session(&self, ticket: Ticket) -> Result<Option<Box<Broken>>> {
-        let mut gate = self.enter(&Patience { deadline: None, cancel: &Cancel::new() })?;
+        let mut gate = self.enter(&Patience {
+            deadline: None,
+            cancel: &Cancel::new(),
+        })?;
         if matches!(self.folder.liveness(ticket)?, Liveness::Gone) {
             return Ok(None);
         }
         let record = self.folder.read_record(ticket)?;
-        gate.apply(protocol::sweep(ticket, record.as_ref().map(|r| &r.claim)), &mut Locks::new())?;
+        gate.apply(
+            protocol::sweep(ticket, record.as_ref().map(|r| &r.claim)),
+            &mut Locks::new(),
+        )?;
         Ok(Some(Box::new(Broken { ticket, record })))
     }
 }
@@ -179,23 +187,31 @@ impl<'a> Transition<'a> {
                     "the gate is damaged while sessions are alive in",
                 )
                 .at(folder.path())
-                .advice(format!("session {ticket} is; once all have ended it repairs itself")));
+                .advice(format!(
+                    "session {ticket} is; once all have ended it repairs itself"
+                )));
             }
         }
         let second = folder.open_gate()?;
         let twice = sys::try_lock_exclusive(&second)
             .map_err(|e| Error::io("cannot lock the lock folder's gate", folder.path(), e))?;
         if twice {
-            return Err(Error::new(ErrorKind::Unsupported, "the same lock was granted twice in")
-                .at(folder.path())
-                .advice("this file system only pretends to lock; put the lock folder on a local one"));
+            return Err(
+                Error::new(ErrorKind::Unsupported, "the same lock was granted twice in")
+                    .at(folder.path())
+                    .advice("this file system only pretends to lock; put the lock folder on a local one"),
+            );
         }
         if !new {
             tracing::warn!(folder = %folder.path().display(), "the gate was damaged and is made anew");
         }
         let mut id = [0; 8];
         getrandom::fill(&mut id).map_err(|e| {
-            Error::io("cannot draw a random name for", folder.path(), std::io::Error::other(e))
+            Error::io(
+                "cannot draw a random name for",
+                folder.path(),
+                std::io::Error::other(e),
+            )
         })?;
         let mut gate = Gate::new(RegistryId(u64::from_ne_bytes(id)));
         gate.next = Ticket(listing.registered.last().map_or(1, |t| t.0.saturating_add(1)));
@@ -209,13 +225,18 @@ impl<'a> Transition<'a> {
             Liveness::Gone => Ok(None),
             Liveness::Alive => {
                 let record = self.folder.read_record(ticket)?;
-                let claim = record.as_ref().map_or_else(|| most_cautious_claim(ticket), |r| r.claim.clone());
+                let claim = record
+                    .as_ref()
+                    .map_or_else(|| most_cautious_claim(ticket), |r| r.claim.clone());
                 Ok(Some(Living { claim, record }))
             }
             Liveness::Dead => {
                 let record = self.folder.read_record(ticket)?;
                 tracing::debug!(%ticket, "removing the remains of a dead session");
-                self.apply(protocol::sweep(ticket, record.as_ref().map(|r| &r.claim)), &mut Locks::new())?;
+                self.apply(
+                    protocol::sweep(ticket, record.as_ref().map(|r| &r.claim)),
+                    &mut Locks::new(),
+                )?;
                 Ok(None)
             }
         }
@@ -227,7 +248,11 @@ impl<'a> Transition<'a> {
         for file in &listing.leftovers {
             self.folder.remove(file)?;
         }
-        listing.registered.iter().filter_map(|&ticket| self.probe(ticket).transpose()).collect()
+        listing
+            .registered
+            .iter()
+            .filter_map(|&ticket| self.probe(ticket).transpose())
+            .collect()
     }
 
     /// Decides for a claim that is about to be registered. Also returns the tickets ahead of it, for [`Self::decide_again`].
@@ -303,7 +328,13 @@ impl<'a> Transition<'a> {
 /// What a session whose record cannot be read is taken for.
 fn most_cautious_claim(ticket: Ticket) -> Claim {
     let session = SessionId(ticket.0);
-    Claim { ticket, session, ancestors: Vec::new(), mode: Mode::Exclusive, state: State::Granted }
+    Claim {
+        ticket,
+        session,
+        ancestors: Vec::new(),
+        mode: Mode::Exclusive,
+        state: State::Granted,
+    }
 }
 
 fn apply(folder: &Folder, write: Write, locks: &mut Locks) -> Result<()> {

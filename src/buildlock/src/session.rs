@@ -202,7 +202,12 @@ impl fmt::Display for Holder<'_> {
         };
         let age = HumanDuration(record.age());
         let mode = record.claim.mode;
-        write!(f, "{} (pid {}, {doing} {age}, {mode})", record.command_line(), record.who.pid)
+        write!(
+            f,
+            "{} (pid {}, {doing} {age}, {mode})",
+            record.command_line(),
+            record.who.pid
+        )
     }
 }
 
@@ -292,12 +297,16 @@ impl Session {
         let exclusive = self.claims[at].claim.ticket;
         if self.claims.len() > 1 {
             // An upgrade of its own shared hold is taken back: that hold still stands.
-            self.registry.apply(protocol::finish(exclusive), &mut self.locks)?;
+            self.registry
+                .apply(protocol::finish(exclusive), &mut self.locks)?;
             self.claims.remove(at);
             return Ok(());
         }
         let registry = self.registry.clone();
-        let mut gate = registry.enter(&Patience { deadline: None, cancel: &Cancel::new() })?;
+        let mut gate = registry.enter(&Patience {
+            deadline: None,
+            cancel: &Cancel::new(),
+        })?;
         let mut shared = self.claims[at].clone();
         shared.claim.ticket = gate.gate.next;
         shared.claim.mode = Mode::Shared;
@@ -326,7 +335,11 @@ impl Session {
     /// The mode that the session holds.
     #[must_use]
     pub fn mode(&self) -> Mode {
-        self.claims.iter().map(|r| r.claim.mode).max().unwrap_or(Mode::Shared)
+        self.claims
+            .iter()
+            .map(|r| r.claim.mode)
+            .max()
+            .unwrap_or(Mode::Shared)
     }
 
     /// The session's name in its registry.
@@ -384,7 +397,11 @@ impl Session {
     /// Watches for mutators that queue behind this session, so that it can step aside for them.
     #[must_use]
     pub fn watch(&self) -> Watch {
-        Watch { registry: self.registry.clone(), session: self.id, seen: None }
+        Watch {
+            registry: self.registry.clone(),
+            session: self.id,
+            seen: None,
+        }
     }
 
     fn unregistered(registry: &Registry, request: &Request<'_>) -> Self {
@@ -432,7 +449,13 @@ impl Session {
         let granted = registered.and_then(|()| match decision {
             Decision::Granted => Ok(epoch),
             Decision::Wait(on) => {
-                let queued = Queued { registry: &registry, record: &mut record, ahead, start, patience };
+                let queued = Queued {
+                    registry: &registry,
+                    record: &mut record,
+                    ahead,
+                    start,
+                    patience,
+                };
                 queued.wait(on, request, &mut self.locks)
             }
         });
@@ -454,7 +477,11 @@ impl Session {
     }
 
     fn new_record(&self, gate: &Transition<'_>, request: &mut Request<'_>) -> Record {
-        let session = if self.claims.is_empty() { gate.gate.next_session() } else { self.id };
+        let session = if self.claims.is_empty() {
+            gate.gate.next_session()
+        } else {
+            self.id
+        };
         let mut ancestors = self.ancestry.sessions(self.registry_id).to_vec();
         ancestors.retain(|&a| a != session);
         let mut who = Who::this_process().clone();
@@ -526,7 +553,11 @@ impl Queued<'_> {
     /// Waits for `on`, and then for whoever is next in the way, until granted. Returns the epoch.
     fn wait(mut self, mut on: Ticket, request: &mut Request<'_>, locks: &mut Locks) -> Result<u64> {
         let ticket = self.record.claim.ticket;
-        let tick = if may_have_kin(&self.record.claim) { TICK_AMONG_KIN } else { TICK };
+        let tick = if may_have_kin(&self.record.claim) {
+            TICK_AMONG_KIN
+        } else {
+            TICK
+        };
         let mut notice_at = self.start + request.notice_after;
         let mut blocked: Option<(Ticket, Blocked)> = None;
         loop {
@@ -536,8 +567,11 @@ impl Queued<'_> {
             }
             if let Some((_, thread)) = &blocked {
                 let now = Instant::now();
-                let until =
-                    [Some(now + tick), Some(notice_at).filter(|&at| at > now), self.patience.deadline];
+                let until = [
+                    Some(now + tick),
+                    Some(notice_at).filter(|&at| at > now),
+                    self.patience.deadline,
+                ];
                 match thread.wait(until.into_iter().flatten().min()) {
                     Some(freed) => {
                         freed.map_err(|e| Error::io("cannot wait for the lock", self.registry.path(), e))?;
@@ -572,15 +606,23 @@ impl Queued<'_> {
             return Ok(None);
         };
         let name = format!("buildlock waits for {on}");
-        let blocked = Blocked::on(file, Then::LetGo, name, self.patience.cancel)
-            .map_err(|e| Error::io("cannot wait for the lock", &self.registry.folder().lock_path(on), e))?;
+        let blocked = Blocked::on(file, Then::LetGo, name, self.patience.cancel).map_err(|e| {
+            Error::io(
+                "cannot wait for the lock",
+                &self.registry.folder().lock_path(on),
+                e,
+            )
+        })?;
         Ok(Some((on, blocked)))
     }
 
     /// Decides again under the gate: granted, with the epoch, or whom to wait for.
     fn look_again(&mut self, locks: &mut Locks) -> Result<ControlFlow<u64, Ticket>> {
         // Being woken at the very end of one's patience must not cost the lock: the gate is waited for all the same.
-        let patience = Patience { deadline: None, cancel: self.patience.cancel };
+        let patience = Patience {
+            deadline: None,
+            cancel: self.patience.cancel,
+        };
         let mut gate = self.registry.enter(&patience)?;
         let ticket = self.record.claim.ticket;
         if !gate.is_registered(ticket)? {
@@ -594,7 +636,10 @@ impl Queued<'_> {
         match gate.decide_again(&self.record.claim, &mut self.ahead)? {
             Decision::Wait(on) => Ok(ControlFlow::Continue(on)),
             Decision::Granted => {
-                gate.apply(protocol::grant(gate.gate, self.record.clone(), now_unix_ms()), locks)?;
+                gate.apply(
+                    protocol::grant(gate.gate, self.record.clone(), now_unix_ms()),
+                    locks,
+                )?;
                 self.record.claim.state = State::Granted;
                 self.record.granted_unix_ms = Some(now_unix_ms());
                 Ok(ControlFlow::Break(gate.gate.epoch))
@@ -604,13 +649,19 @@ impl Queued<'_> {
 
     /// What a person wants to know about the wait.
     fn why(&self) -> Result<Waiting> {
-        let mut gate = self.registry.enter(&Patience { deadline: None, cancel: self.patience.cancel })?;
+        let mut gate = self.registry.enter(&Patience {
+            deadline: None,
+            cancel: self.patience.cancel,
+        })?;
         let living = gate.scan()?;
         drop(gate);
         let claims: Vec<_> = living.iter().map(|l| l.claim.clone()).collect();
         let ahead = blockers(&claims, &self.record.claim);
-        let holder =
-            ahead.iter().filter(|c| c.state == State::Granted).min_by_key(|c| c.ticket).or(ahead.first());
+        let holder = ahead
+            .iter()
+            .filter(|c| c.state == State::Granted)
+            .min_by_key(|c| c.ticket)
+            .or(ahead.first());
         let holder = holder.and_then(|c| living.iter().find(|l| l.claim.ticket == c.ticket)?.record.clone());
         Ok(Waiting {
             elapsed: self.start.elapsed(),
@@ -642,7 +693,10 @@ impl Watch {
         if self.seen == Some(changed) {
             return Ok(None);
         }
-        let mut gate = self.registry.enter(&Patience { deadline: None, cancel: &Cancel::new() })?;
+        let mut gate = self.registry.enter(&Patience {
+            deadline: None,
+            cancel: &Cancel::new(),
+        })?;
         let waits = |l: &Living| {
             l.claim.state == State::Waiting
                 && l.claim.mode == Mode::Exclusive
@@ -664,11 +718,17 @@ fn timed_out(registry: &Registry, request: &Request<'_>, start: Instant, holder:
     } else {
         format!(" after {:.1} s", waited.as_secs_f64())
     };
-    let by = holder
-        .as_ref()
-        .map_or_else(|| "a session whose record cannot be read".to_owned(), |h| Holder(h).to_string());
-    let text = format!("the {} lock could not be had{after}: held by {by} in", request.mode);
-    let error = Error::new(ErrorKind::Timeout, text).at(registry.path()).held_by(holder);
+    let by = holder.as_ref().map_or_else(
+        || "a session whose record cannot be read".to_owned(),
+        |h| Holder(h).to_string(),
+    );
+    let text = format!(
+        "the {} lock could not be had{after}: held by {by} in",
+        request.mode
+    );
+    let error = Error::new(ErrorKind::Timeout, text)
+        .at(registry.path())
+        .held_by(holder);
     match &request.timeout_advice {
         Some(advice) => error.advice(advice),
         None => error,

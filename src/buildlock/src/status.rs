@@ -86,7 +86,10 @@ impl Registry {
     /// # Errors
     /// Where the registry cannot be used.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        let mut gate = self.enter(&Patience { deadline: None, cancel: &Cancel::new() })?;
+        let mut gate = self.enter(&Patience {
+            deadline: None,
+            cancel: &Cancel::new(),
+        })?;
         let living = gate.scan()?;
         let (registry, epoch) = (gate.gate.registry, gate.gate.epoch);
         let unfinished = self.folder().read_unfinished()?;
@@ -106,14 +109,27 @@ impl Registry {
             Entry {
                 ticket: living.claim.ticket,
                 waits_for,
-                ahead: if waits { blockers(&claims, &living.claim).len() } else { 0 },
+                ahead: if waits {
+                    blockers(&claims, &living.claim).len()
+                } else {
+                    0
+                },
                 process,
-                writers: writers.into_iter().map(|(pid, name)| Writer { pid, name }).collect(),
+                writers: writers
+                    .into_iter()
+                    .map(|(pid, name)| Writer { pid, name })
+                    .collect(),
                 record: living.record,
             }
         };
         let entries = living.into_iter().map(entry).collect();
-        Ok(Snapshot { folder: self.path().to_owned(), registry, epoch, entries, unfinished })
+        Ok(Snapshot {
+            folder: self.path().to_owned(),
+            registry,
+            epoch,
+            entries,
+            unfinished,
+        })
     }
 }
 

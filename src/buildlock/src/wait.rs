@@ -60,7 +60,11 @@ impl Cancel {
                     if left.is_zero() {
                         return;
                     }
-                    self.0.heard.wait_timeout(ring, left).unwrap_or_else(PoisonError::into_inner).0
+                    self.0
+                        .heard
+                        .wait_timeout(ring, left)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
                 }
             };
         }
@@ -88,7 +92,10 @@ pub(crate) enum Then {
 impl Blocked {
     /// Starts to wait for `file`'s lock in a thread called `name`.
     pub(crate) fn on(file: File, then: Then, name: String, cancel: &Cancel) -> io::Result<Self> {
-        let blocked = Self { outcome: Arc::default(), cancel: cancel.clone() };
+        let blocked = Self {
+            outcome: Arc::default(),
+            cancel: cancel.clone(),
+        };
         let (outcome, cancel) = (Arc::downgrade(&blocked.outcome), blocked.cancel.clone());
         let wait = move || {
             let locked = match then {
@@ -102,7 +109,10 @@ impl Blocked {
                 cancel.ring();
             }
         };
-        thread::Builder::new().name(name).stack_size(64 * 1024).spawn(wait)?;
+        thread::Builder::new()
+            .name(name)
+            .stack_size(64 * 1024)
+            .spawn(wait)?;
         Ok(blocked)
     }
 
@@ -123,7 +133,12 @@ mod tests {
     use super::*;
 
     fn open(path: &std::path::Path) -> File {
-        File::options().create(true).truncate(false).write(true).open(path).unwrap()
+        File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)
+            .unwrap()
     }
 
     #[test]
@@ -132,12 +147,24 @@ mod tests {
         let holder = open(&folder.path().join("l"));
         sys::lock_exclusive(&holder).unwrap();
         let cancel = Cancel::new();
-        let blocked =
-            Blocked::on(open(&folder.path().join("l")), Then::LetGo, "test".into(), &cancel).unwrap();
-        assert!(blocked.wait(Some(Instant::now() + Duration::from_millis(1))).is_none());
+        let blocked = Blocked::on(
+            open(&folder.path().join("l")),
+            Then::LetGo,
+            "test".into(),
+            &cancel,
+        )
+        .unwrap();
+        assert!(
+            blocked
+                .wait(Some(Instant::now() + Duration::from_millis(1)))
+                .is_none()
+        );
         sys::unlock(&holder).unwrap();
         assert!(blocked.wait(None).unwrap().is_ok());
-        assert!(sys::try_lock_exclusive(&holder).unwrap(), "the waiter left its lock behind");
+        assert!(
+            sys::try_lock_exclusive(&holder).unwrap(),
+            "the waiter left its lock behind"
+        );
     }
 
     #[test]
@@ -146,8 +173,13 @@ mod tests {
         let holder = open(&folder.path().join("l"));
         sys::lock_exclusive(&holder).unwrap();
         let cancel = Cancel::new();
-        let blocked =
-            Blocked::on(open(&folder.path().join("l")), Then::LetGo, "test".into(), &cancel).unwrap();
+        let blocked = Blocked::on(
+            open(&folder.path().join("l")),
+            Then::LetGo,
+            "test".into(),
+            &cancel,
+        )
+        .unwrap();
         thread::scope(|s| {
             s.spawn(|| cancel.cancel());
             assert!(blocked.wait(None).is_none());

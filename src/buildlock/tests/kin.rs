@@ -17,7 +17,11 @@ fn descendants_are_ended_also_those_whose_parent_is_gone() {
     buildlock::adopt_orphans().unwrap();
     // A shell that starts a grandchild, says its pid, and ends: the grandchild is an orphan.
     let script = "sleep 1000 >/dev/null & echo $!; sh -c 'sleep 1000 & echo $!; wait' & wait";
-    let mut shell = Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut shell = Command::new("sh")
+        .args(["-c", script])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut lines = BufReader::new(shell.stdout.take().unwrap()).lines();
     let orphan: u32 = lines.next().unwrap().unwrap().parse().unwrap();
     let deep: u32 = lines.next().unwrap().unwrap().parse().unwrap();
@@ -43,7 +47,11 @@ fn a_watch_sees_a_mutator_that_queues_and_nobody_else() {
     let mut watch = reader.watch();
     assert_eq!(watch.wanted_by().unwrap(), None);
     let other = Session::acquire(&registry, request(Mode::Shared)).unwrap();
-    assert_eq!(watch.wanted_by().unwrap(), None, "a reader is no reason to step aside");
+    assert_eq!(
+        watch.wanted_by().unwrap(),
+        None,
+        "a reader is no reason to step aside"
+    );
     std::thread::scope(|scope| {
         let mutator = scope.spawn(|| Session::acquire(&registry, request(Mode::Exclusive)).unwrap());
         let seen = loop {

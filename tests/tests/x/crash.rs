@@ -15,9 +15,15 @@ fn killing_the_holder_wakes_the_next_in_line() {
     // Its children are killed with it: the next is not kept waiting by the one at the gate.
     let said = next.succeeds().stderr;
     drop(held);
-    assert!(said.contains("did not finish") || said.contains("unfinished"), "{said}");
+    assert!(
+        said.contains("did not finish") || said.contains("unfinished"),
+        "{said}"
+    );
     let status = project.x(&["lock", "status"]).succeeds().stdout;
-    assert!(!status.contains("unfinished"), "a clean end clears the mark: {status}");
+    assert!(
+        !status.contains("unfinished"),
+        "a clean end clears the mark: {status}"
+    );
 }
 
 #[test]
@@ -39,7 +45,14 @@ fn killed_waiters_are_passed_over() {
     build.succeeds();
     last.succeeds();
     assert_eq!(project.snapshot().entries.len(), 0);
-    assert!(project.lock_files().iter().all(|f| !f.ends_with(".lock") || f == "cache.lock"), "{:?}", project.lock_files());
+    assert!(
+        project
+            .lock_files()
+            .iter()
+            .all(|f| !f.ends_with(".lock") || f == "cache.lock"),
+        "{:?}",
+        project.lock_files()
+    );
 }
 
 #[test]
@@ -69,7 +82,11 @@ fn a_garbage_record_of_a_dead_session_is_removed() {
 fn a_registry_of_a_newer_version_is_refused_clearly() {
     let project = Project::new();
     project.x(&["tidy"]).succeeds();
-    std::fs::write(project.lock_dir().join("gate"), "buildlock 99\nregistry of the future\n").unwrap();
+    std::fs::write(
+        project.lock_dir().join("gate"),
+        "buildlock 99\nregistry of the future\n",
+    )
+    .unwrap();
     let said = project.x(&["tidy"]).end();
     assert!(!said.status.success());
     assert!(said.stderr.contains("newer"), "{}", said.stderr);

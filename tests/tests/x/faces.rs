@@ -15,15 +15,20 @@ fn build_copies_what_it_made_to_the_host_folder() {
 fn json_output_is_cargos_and_nothing_else() {
     let project = Project::new();
     let out = project.x(&["check", "--json-output"]).succeeds().stdout;
-    let messages: Vec<serde_json::Value> =
-        out.lines().map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l}"))).collect();
+    let messages: Vec<serde_json::Value> = out
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l}")))
+        .collect();
     assert_eq!(messages.last().expect("messages")["reason"], "build-finished");
 }
 
 #[test]
 fn a_type_error_fails_with_1() {
     let project = Project::new();
-    project.write("ws/quick/src/lib.rs", "//! A fixture.\n\n/// Two.\npub fn two() -> u32 {\n    \"two\"\n}\n");
+    project.write(
+        "ws/quick/src/lib.rs",
+        "//! A fixture.\n\n/// Two.\npub fn two() -> u32 {\n    \"two\"\n}\n",
+    );
     let said = project.x(&["check"]).fails_with(1);
     assert!(said.stderr.contains("mismatched types"), "{}", said.stderr);
 }
@@ -50,7 +55,10 @@ fn an_unknown_key_is_refused_where_it_stands() {
     let project = Project::new();
     project.configure("build.lock-mod = \"off\"");
     let said = project.x(&["check"]).fails_with(2).stderr;
-    assert!(said.contains("lock-mode") && said.contains('^') && said.contains("bootstrap.toml"), "{said}");
+    assert!(
+        said.contains("lock-mode") && said.contains('^') && said.contains("bootstrap.toml"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -71,7 +79,10 @@ fn dist_and_install_deliver_what_build_makes() {
         .unwrap()
         .map(|e| e.unwrap().file_name().into_string().unwrap())
         .collect();
-    assert!(dist.iter().any(|n| n.ends_with(".tar.xz")) && dist.iter().any(|n| n.ends_with(".sha256")), "{dist:?}");
+    assert!(
+        dist.iter().any(|n| n.ends_with(".tar.xz")) && dist.iter().any(|n| n.ends_with(".sha256")),
+        "{dist:?}"
+    );
     let mut command = project.command(&["install"]);
     command.env("DESTDIR", project.path("dest"));
     process_tests::project::Running::start(command).succeeds();

@@ -22,7 +22,9 @@ fn with_a_nested_call(project: &Project) {
 fn a_mutator_inside_run_is_a_stranger_and_gets_its_turn() {
     let project = Project::new();
     with_a_nested_call(&project);
-    project.x(&["run", "held", "--", "--lock-timeout", "60", "build", "quick"]).succeeds();
+    project
+        .x(&["run", "held", "--", "--lock-timeout", "60", "build", "quick"])
+        .succeeds();
 }
 
 #[test]

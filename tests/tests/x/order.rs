@@ -50,10 +50,21 @@ fn a_reader_that_comes_later_does_not_pass_a_waiting_mutator() {
     let tidy = project.x(&["tidy"]);
     tidy.expect_waiting();
     let snapshot = project.snapshot();
-    let states: Vec<_> =
-        snapshot.entries.iter().filter_map(|e| e.record.as_ref()).map(|r| (r.claim.mode, r.claim.state)).collect();
+    let states: Vec<_> = snapshot
+        .entries
+        .iter()
+        .filter_map(|e| e.record.as_ref())
+        .map(|r| (r.claim.mode, r.claim.state))
+        .collect();
     let (shared, exclusive) = (Mode::Shared, Mode::Exclusive);
-    assert_eq!(states, [(shared, State::Granted), (exclusive, State::Waiting), (shared, State::Waiting)]);
+    assert_eq!(
+        states,
+        [
+            (shared, State::Granted),
+            (exclusive, State::Waiting),
+            (shared, State::Waiting)
+        ]
+    );
     assert_eq!(snapshot.entries[2].waits_for, Some(snapshot.entries[1].ticket));
     held.open();
     check.succeeds();

@@ -13,9 +13,18 @@ fn the_waiting_line_names_holder_mode_and_way_out() {
     held.open();
     build.succeeds();
     let said = tidy.succeeds().stderr;
-    let line = said.lines().find(|l| l.contains("waiting for")).expect("the line");
-    assert!(line.contains("./x") && line.contains("build (pid ") && line.contains("exclusive); 1 ahead"), "{line}");
-    assert!(line.ends_with("Ctrl-C gives up; ./x lock status shows all"), "{line}");
+    let line = said
+        .lines()
+        .find(|l| l.contains("waiting for"))
+        .expect("the line");
+    assert!(
+        line.contains("./x") && line.contains("build (pid ") && line.contains("exclusive); 1 ahead"),
+        "{line}"
+    );
+    assert!(
+        line.ends_with("Ctrl-C gives up; ./x lock status shows all"),
+        "{line}"
+    );
 }
 
 #[test]
@@ -26,8 +35,16 @@ fn a_wait_that_times_out_exits_75_and_leaves_nothing() {
     let before = project.lock_files();
     for flags in [&["--lock-timeout", "0.3"][..], &["--no-wait"]] {
         let tidy = project.x(&[flags, &["tidy"]].concat()).fails_with(75);
-        assert!(tidy.stderr.contains("build.lock-timeout"), "it says what to change: {}", tidy.stderr);
-        assert!(tidy.stderr.contains("build (pid "), "it names the holder: {}", tidy.stderr);
+        assert!(
+            tidy.stderr.contains("build.lock-timeout"),
+            "it says what to change: {}",
+            tidy.stderr
+        );
+        assert!(
+            tidy.stderr.contains("build (pid "),
+            "it names the holder: {}",
+            tidy.stderr
+        );
         assert_eq!(tidy.stdout, "");
     }
     assert_eq!(project.lock_files(), before);
@@ -58,7 +75,11 @@ fn ctrl_c_while_waiting_leaves_no_trace() {
     assert!(ended > 0);
     let ended = tidy.end();
     use std::os::unix::process::ExitStatusExt;
-    assert!(ended.status.signal() == Some(2) || ended.status.code() == Some(130), "{}", ended.status);
+    assert!(
+        ended.status.signal() == Some(2) || ended.status.code() == Some(130),
+        "{}",
+        ended.status
+    );
     assert_eq!(project.lock_files(), before);
     held.open();
     build.succeeds();
@@ -74,8 +95,14 @@ fn lock_status_shows_who_holds_and_who_waits() {
     let table = project.x(&["lock", "status"]).succeeds().stdout;
     let rows: Vec<_> = table.lines().collect();
     assert!(rows[0].starts_with("TICKET"), "{table}");
-    assert!(rows[1].contains("exclusive") && rows[1].contains("granted") && rows[1].contains("build"), "{table}");
-    assert!(rows[2].contains("shared") && rows[2].contains("waiting") && rows[2].contains("tidy"), "{table}");
+    assert!(
+        rows[1].contains("exclusive") && rows[1].contains("granted") && rows[1].contains("build"),
+        "{table}"
+    );
+    assert!(
+        rows[2].contains("shared") && rows[2].contains("waiting") && rows[2].contains("tidy"),
+        "{table}"
+    );
     let json = project.x(&["lock", "status", "--json"]).succeeds().stdout;
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     assert!(json.to_string().contains("exclusive"), "{json}");
@@ -91,7 +118,13 @@ fn help_dry_run_and_completions_take_no_lock() {
     let held = project.at_gate();
     project.x(&["--help"]).succeeds();
     project.x(&["build", "--dry-run"]).succeeds();
-    assert!(project.x(&["completions", "bash"]).succeeds().stdout.contains("complete"));
+    assert!(
+        project
+            .x(&["completions", "bash"])
+            .succeeds()
+            .stdout
+            .contains("complete")
+    );
     held.open();
     build.succeeds();
 }

@@ -7,7 +7,13 @@ use super::*;
 /// `claim(7, 3, &[1], …)`: ticket 7 of session 3, started under session 1.
 fn claim(ticket: u64, session: u64, ancestors: &[u64], mode: Mode, state: State) -> Claim {
     let ancestors = ancestors.iter().copied().map(SessionId).collect();
-    Claim { ticket: Ticket(ticket), session: SessionId(session), ancestors, mode, state }
+    Claim {
+        ticket: Ticket(ticket),
+        session: SessionId(session),
+        ancestors,
+        mode,
+        state,
+    }
 }
 
 fn stranger(ticket: u64, mode: Mode, state: State) -> Claim {
@@ -32,14 +38,29 @@ fn my_own_record_never_blocks_me() {
 
 #[test]
 fn readers_share() {
-    assert_eq!(decide(&[stranger(1, Shared, Granted)], &stranger(2, Shared, Waiting)), Decision::Granted);
+    assert_eq!(
+        decide(&[stranger(1, Shared, Granted)], &stranger(2, Shared, Waiting)),
+        Decision::Granted
+    );
 }
 
 #[test]
 fn a_mutator_excludes_and_is_excluded() {
-    assert_eq!(decide(&[stranger(1, Exclusive, Granted)], &stranger(2, Shared, Waiting)), wait(1));
-    assert_eq!(decide(&[stranger(1, Shared, Granted)], &stranger(2, Exclusive, Waiting)), wait(1));
-    assert_eq!(decide(&[stranger(1, Exclusive, Granted)], &stranger(2, Exclusive, Waiting)), wait(1));
+    assert_eq!(
+        decide(&[stranger(1, Exclusive, Granted)], &stranger(2, Shared, Waiting)),
+        wait(1)
+    );
+    assert_eq!(
+        decide(&[stranger(1, Shared, Granted)], &stranger(2, Exclusive, Waiting)),
+        wait(1)
+    );
+    assert_eq!(
+        decide(
+            &[stranger(1, Exclusive, Granted)],
+            &stranger(2, Exclusive, Waiting)
+        ),
+        wait(1)
+    );
 }
 
 #[test]
@@ -51,18 +72,31 @@ fn a_reader_queues_behind_a_waiting_mutator() {
 #[test]
 fn nobody_queues_behind_a_later_stranger_that_waits() {
     let claims = [stranger(9, Exclusive, Waiting)];
-    assert_eq!(decide(&claims, &stranger(3, Exclusive, Waiting)), Decision::Granted);
+    assert_eq!(
+        decide(&claims, &stranger(3, Exclusive, Waiting)),
+        Decision::Granted
+    );
 }
 
 #[test]
 fn a_granted_hold_with_a_later_ticket_still_blocks() {
     // A downgrade leaves such a hold: the shared record's ticket is newer than those of the mutators that wait.
-    assert_eq!(decide(&[claim(9, 1, &[], Shared, Granted)], &stranger(3, Exclusive, Waiting)), wait(9));
+    assert_eq!(
+        decide(
+            &[claim(9, 1, &[], Shared, Granted)],
+            &stranger(3, Exclusive, Waiting)
+        ),
+        wait(9)
+    );
 }
 
 #[test]
 fn a_waiter_blocks_on_the_nearest_of_many() {
-    let claims = [stranger(1, Shared, Granted), stranger(4, Shared, Granted), stranger(2, Shared, Granted)];
+    let claims = [
+        stranger(1, Shared, Granted),
+        stranger(4, Shared, Granted),
+        stranger(2, Shared, Granted),
+    ];
     let me = stranger(5, Exclusive, Waiting);
     assert_eq!(decide(&claims, &me), wait(4));
     let ahead: Vec<_> = blockers(&claims, &me).iter().map(|c| c.ticket.0).collect();
@@ -73,11 +107,17 @@ fn a_waiter_blocks_on_the_nearest_of_many() {
 fn an_ancestor_never_blocks_its_descendant() {
     let parent = stranger(1, Exclusive, Granted);
     assert_eq!(
-        decide(std::slice::from_ref(&parent), &claim(2, 2, &[1], Exclusive, Waiting)),
+        decide(
+            std::slice::from_ref(&parent),
+            &claim(2, 2, &[1], Exclusive, Waiting)
+        ),
         Decision::Granted
     );
     let grandchild = claim(3, 3, &[1, 2], Exclusive, Waiting);
-    assert_eq!(decide(&[parent, claim(2, 2, &[1], Shared, Granted)], &grandchild), Decision::Granted);
+    assert_eq!(
+        decide(&[parent, claim(2, 2, &[1], Shared, Granted)], &grandchild),
+        Decision::Granted
+    );
 }
 
 #[test]
@@ -88,21 +128,30 @@ fn a_name_that_is_not_alive_makes_a_stranger() {
 
 #[test]
 fn siblings_exclude_each_other() {
-    let claims = [stranger(1, Exclusive, Granted), claim(2, 2, &[1], Exclusive, Granted)];
+    let claims = [
+        stranger(1, Exclusive, Granted),
+        claim(2, 2, &[1], Exclusive, Granted),
+    ];
     assert_eq!(decide(&claims, &claim(3, 3, &[1], Exclusive, Waiting)), wait(2));
 }
 
 #[test]
 fn a_covered_request_passes_waiting_strangers() {
     let claims = [stranger(1, Shared, Granted), stranger(2, Exclusive, Waiting)];
-    assert_eq!(decide(&claims, &claim(3, 3, &[1], Shared, Waiting)), Decision::Granted);
+    assert_eq!(
+        decide(&claims, &claim(3, 3, &[1], Shared, Waiting)),
+        Decision::Granted
+    );
 }
 
 #[test]
 fn a_covered_request_ignores_shared_holds_that_its_cover_passed_but_not_those_below_the_cover() {
     let cover = stranger(2, Exclusive, Granted);
     let settled = [stranger(1, Shared, Granted), cover.clone()];
-    assert_eq!(decide(&settled, &claim(3, 3, &[2], Exclusive, Waiting)), Decision::Granted);
+    assert_eq!(
+        decide(&settled, &claim(3, 3, &[2], Exclusive, Waiting)),
+        Decision::Granted
+    );
     let below = [cover, claim(3, 3, &[2], Shared, Granted)];
     assert_eq!(decide(&below, &claim(4, 4, &[2], Exclusive, Waiting)), wait(3));
 }
@@ -116,13 +165,19 @@ fn an_upgrade_waits_for_other_readers() {
 #[test]
 fn an_upgrade_does_not_queue_behind_a_stranger_that_waits_for_its_ancestor() {
     let claims = [stranger(1, Shared, Granted), stranger(2, Exclusive, Waiting)];
-    assert_eq!(decide(&claims, &claim(3, 3, &[1], Exclusive, Waiting)), Decision::Granted);
+    assert_eq!(
+        decide(&claims, &claim(3, 3, &[1], Exclusive, Waiting)),
+        Decision::Granted
+    );
 }
 
 #[test]
 fn an_upgrade_queues_behind_an_earlier_upgrade() {
-    let claims =
-        [stranger(1, Shared, Granted), stranger(2, Shared, Granted), claim(3, 3, &[2], Exclusive, Waiting)];
+    let claims = [
+        stranger(1, Shared, Granted),
+        stranger(2, Shared, Granted),
+        claim(3, 3, &[2], Exclusive, Waiting),
+    ];
     assert_eq!(decide(&claims, &claim(4, 4, &[1], Exclusive, Waiting)), wait(3));
 }
 
@@ -150,7 +205,10 @@ fn a_session_that_upgrades_its_own_hold_is_its_own_ancestor() {
 fn kinship_goes_by_session_and_not_by_ticket() {
     // The parent, session 1, downgraded: its record now has ticket 5.
     let claims = [claim(5, 1, &[], Shared, Granted), stranger(2, Exclusive, Waiting)];
-    assert_eq!(decide(&claims, &claim(6, 6, &[1], Shared, Waiting)), Decision::Granted);
+    assert_eq!(
+        decide(&claims, &claim(6, 6, &[1], Shared, Waiting)),
+        Decision::Granted
+    );
 }
 
 #[test]
@@ -164,13 +222,24 @@ fn the_short_way_for_strangers_agrees_with_the_rule() {
         claim(9, 9, &[2], Exclusive, Granted),
     ];
     for chosen in 0..1_u32 << pool.len() {
-        let claims: Vec<_> =
-            pool.iter().enumerate().filter(|(i, _)| chosen & (1 << i) != 0).map(|(_, c)| c.clone()).collect();
+        let claims: Vec<_> = pool
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| chosen & (1 << i) != 0)
+            .map(|(_, c)| c.clone())
+            .collect();
         for mode in [Shared, Exclusive] {
             let me = stranger(5, mode, Waiting);
             assert!(!may_have_kin(&me));
-            let nearest = claims.iter().filter(|c| blocks_stranger(c, &me)).map(|c| c.ticket).max();
-            assert_eq!(decide(&claims, &me), nearest.map_or(Decision::Granted, Decision::Wait));
+            let nearest = claims
+                .iter()
+                .filter(|c| blocks_stranger(c, &me))
+                .map(|c| c.ticket)
+                .max();
+            assert_eq!(
+                decide(&claims, &me),
+                nearest.map_or(Decision::Granted, Decision::Wait)
+            );
         }
     }
 }

@@ -6,7 +6,16 @@ use super::{Entry, Process, Snapshot};
 use crate::queue::State;
 use crate::session::HumanDuration;
 
-const HEADER: [&str; 8] = ["TICKET", "MODE", "STATE", "WAITS FOR", "PID", "ELAPSED", "COMMAND", "DIRECTORY"];
+const HEADER: [&str; 8] = [
+    "TICKET",
+    "MODE",
+    "STATE",
+    "WAITS FOR",
+    "PID",
+    "ELAPSED",
+    "COMMAND",
+    "DIRECTORY",
+];
 
 /// A row for each claim, then what else a person should know.
 ///
@@ -21,8 +30,13 @@ impl fmt::Display for Snapshot {
             writeln!(f, "no session in {}", self.folder.display())?;
         } else {
             let rows: Vec<_> = self.entries.iter().map(row).collect();
-            let width =
-                |i: usize| rows.iter().map(|r| r[i].chars().count()).max().unwrap_or(0).max(HEADER[i].len());
+            let width = |i: usize| {
+                rows.iter()
+                    .map(|r| r[i].chars().count())
+                    .max()
+                    .unwrap_or(0)
+                    .max(HEADER[i].len())
+            };
             let widths: [usize; 8] = std::array::from_fn(width);
             write_row(f, &HEADER.map(str::to_owned), &widths)?;
             rows.iter().try_for_each(|row| write_row(f, row, &widths))?;
@@ -30,9 +44,17 @@ impl fmt::Display for Snapshot {
         for entry in self.entries.iter().filter(|e| e.process == Process::Gone) {
             let writers = match entry.writers.as_slice() {
                 [] => "a process that cannot be seen from here".to_owned(),
-                writers => writers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+                writers => writers
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", "),
             };
-            writeln!(f, "session {}: driver gone, still written to by {writers}", entry.ticket)?;
+            writeln!(
+                f,
+                "session {}: driver gone, still written to by {writers}",
+                entry.ticket
+            )?;
         }
         for entry in self.entries.iter().filter(|e| e.record.is_none()) {
             writeln!(
@@ -43,7 +65,10 @@ impl fmt::Display for Snapshot {
         }
         if let Some(mutator) = &self.unfinished {
             let (command, pid) = (mutator.command_line(), mutator.who.pid);
-            writeln!(f, "unfinished: {command} (pid {pid}) died while it held the lock exclusively")?;
+            writeln!(
+                f,
+                "unfinished: {command} (pid {pid}) died while it held the lock exclusively"
+            )?;
         }
         Ok(())
     }
@@ -69,6 +94,10 @@ fn row(entry: &Entry) -> [String; 8] {
 }
 
 fn write_row(f: &mut fmt::Formatter<'_>, row: &[String; 8], widths: &[usize; 8]) -> fmt::Result {
-    let line: Vec<_> = row.iter().zip(widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
+    let line: Vec<_> = row
+        .iter()
+        .zip(widths)
+        .map(|(cell, &width)| format!("{cell:width$}"))
+        .collect();
     writeln!(f, "{}", line.join("  ").trim_end())
 }

@@ -48,7 +48,10 @@ pub(crate) fn not_private(path: &Path) -> io::Result<Option<String>> {
         return Ok(Some(format!("it belongs to user {}", folder.uid())));
     }
     if folder.mode() & 0o022 != 0 {
-        return Ok(Some(format!("others may write to it (mode {:o})", folder.mode() & 0o777)));
+        return Ok(Some(format!(
+            "others may write to it (mode {:o})",
+            folder.mode() & 0o777
+        )));
     }
     Ok(None)
 }
@@ -96,7 +99,11 @@ pub(crate) fn die_with_parent(command: &mut Command) {
         let arm = move || {
             rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
             // The parent may have died before the call above: then nobody would ever send the signal.
-            if rustix::process::getppid() == Some(parent) { Ok(()) } else { Err(Errno::CHILD.into()) }
+            if rustix::process::getppid() == Some(parent) {
+                Ok(())
+            } else {
+                Err(Errno::CHILD.into())
+            }
         };
         // SAFETY: prctl and getppid are async-signal-safe, and nothing is allocated or locked between fork and exec.
         unsafe { command.pre_exec(arm) };
@@ -130,7 +137,11 @@ pub(crate) fn end_descendants() -> io::Result<()> {
         }
         let living = |pid: &&i32| processes.iter().any(|p| p.pid == **pid && !p.ended);
         let mut any = false;
-        for pid in family[1..].iter().filter(living).filter_map(|&pid| Pid::from_raw(pid)) {
+        for pid in family[1..]
+            .iter()
+            .filter(living)
+            .filter_map(|&pid| Pid::from_raw(pid))
+        {
             any = true;
             // It may have ended by itself.
             kill_process(pid, Signal::KILL).unwrap_or_default();
@@ -140,7 +151,9 @@ pub(crate) fn end_descendants() -> io::Result<()> {
         }
         std::thread::yield_now();
     }
-    Err(io::Error::other("processes are started faster than they can be ended"))
+    Err(io::Error::other(
+        "processes are started faster than they can be ended",
+    ))
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -164,7 +177,11 @@ fn processes() -> io::Result<Vec<Process>> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let mut after_name = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();
         let ended = matches!(after_name.next()?, "Z" | "X");
-        Some(Process { pid, parent: after_name.next()?.parse().ok()?, ended })
+        Some(Process {
+            pid,
+            parent: after_name.next()?.parse().ok()?,
+            ended,
+        })
     };
     Ok(std::fs::read_dir("/proc")?.filter_map(process).collect())
 }

@@ -12,7 +12,10 @@ pub(crate) fn options() -> OpenOptions {
 
 /// Creates a folder, and those above it.
 pub(crate) fn create_private_folder(_path: &Path) -> io::Result<()> {
-    Err(io::Error::new(io::ErrorKind::Unsupported, "buildlock knows no file locks on this system"))
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "buildlock knows no file locks on this system",
+    ))
 }
 
 /// Why others could plant files in this folder, if they could.

@@ -86,7 +86,10 @@ impl Parent {
         }
         // SAFETY: the handle is ours and valid.
         let snapshot = unsafe { OwnedHandle::from_raw_handle(snapshot) };
-        let mut entry = PROCESSENTRY32W { dwSize: size_of::<PROCESSENTRY32W>() as u32, ..Default::default() };
+        let mut entry = PROCESSENTRY32W {
+            dwSize: size_of::<PROCESSENTRY32W>() as u32,
+            ..Default::default()
+        };
         // SAFETY: the handle is open and the entry's size is set.
         let mut more = unsafe { Process32FirstW(snapshot.as_raw_handle(), &mut entry) } != 0;
         while more && entry.th32ProcessID != me {
@@ -119,7 +122,10 @@ impl Parent {
 /// When a process started, in units of 100 ns since 1601.
 pub(crate) fn process_start(pid: u32) -> Option<u64> {
     with_process(pid, |process| {
-        let mut times = [FILETIME { dwLowDateTime: 0, dwHighDateTime: 0 }; 4];
+        let mut times = [FILETIME {
+            dwLowDateTime: 0,
+            dwHighDateTime: 0,
+        }; 4];
         let [created, exited, kernel, user] = &mut times;
         // SAFETY: the handle is open, and the four pointers are to live FILETIMEs.
         let done = unsafe { GetProcessTimes(process, created, exited, kernel, user) };

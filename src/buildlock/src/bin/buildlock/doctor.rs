@@ -46,7 +46,11 @@ pub(crate) fn doctor(args: &FolderArgs) -> Result<ExitCode, Failure> {
             "Choose a lock folder of your own on a local file system (ext4, xfs, btrfs, tmpfs, APFS, NTFS).\n",
         );
     }
-    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if sound {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 type Check = fn(&Path) -> Result<(), Failure>;
@@ -60,7 +64,11 @@ fn excludes(trial: &Path) -> Result<(), Failure> {
     let holder = Holder::start(trial)?;
     let refused = try_exclusive(trial)?.is_none();
     holder.end()?;
-    if refused { Ok(()) } else { Err(wrong("two processes held the same lock exclusively")) }
+    if refused {
+        Ok(())
+    } else {
+        Err(wrong("two processes held the same lock exclusively"))
+    }
 }
 
 fn survives_rename(trial: &Path) -> Result<(), Failure> {
@@ -71,7 +79,11 @@ fn survives_rename(trial: &Path) -> Result<(), Failure> {
     let refused = try_exclusive(&moved).map(|session| session.is_none());
     drop(holder);
     drop(std::fs::remove_dir_all(&moved));
-    if refused? { Ok(()) } else { Err(wrong("the lock was lost when its folder was renamed")) }
+    if refused? {
+        Ok(())
+    } else {
+        Err(wrong("the lock was lost when its folder was renamed"))
+    }
 }
 
 fn freed_by_kill(trial: &Path) -> Result<(), Failure> {
@@ -81,7 +93,10 @@ fn freed_by_kill(trial: &Path) -> Result<(), Failure> {
 }
 
 fn try_exclusive(trial: &Path) -> Result<Option<Session>, Failure> {
-    Ok(Session::try_acquire(&Registry::open(trial)?, Request::new(Mode::Exclusive, "doctor"))?)
+    Ok(Session::try_acquire(
+        &Registry::open(trial)?,
+        Request::new(Mode::Exclusive, "doctor"),
+    )?)
 }
 
 /// Another process that holds the lock exclusively. Dropping it kills it.
@@ -104,13 +119,20 @@ impl Holder {
                 .map_err(|e| ours("cannot hear the second process", &e))?;
         }
         let holder = Self(child);
-        if line == HELD { Ok(holder) } else { Err(wrong("the second process could not get the lock")) }
+        if line == HELD {
+            Ok(holder)
+        } else {
+            Err(wrong("the second process could not get the lock"))
+        }
     }
 
     /// Lets it come to a clean end.
     fn end(mut self) -> Result<(), Failure> {
         drop(self.0.stdin.take());
-        self.0.wait().map(drop).map_err(|e| ours("cannot wait for the second process", &e))
+        self.0
+            .wait()
+            .map(drop)
+            .map_err(|e| ours("cannot wait for the second process", &e))
     }
 }
 
@@ -126,19 +148,30 @@ const HELD: &str = "held\n";
 
 /// The other process: holds the lock until its standard input ends.
 pub(crate) fn hold(args: &FolderArgs) -> Result<ExitCode, Failure> {
-    let session = Session::acquire(&Registry::open(&args.dir)?, Request::new(Mode::Exclusive, "doctor"))?;
+    let session = Session::acquire(
+        &Registry::open(&args.dir)?,
+        Request::new(Mode::Exclusive, "doctor"),
+    )?;
     print::result(HELD);
-    std::io::stdin().read_to_end(&mut Vec::new()).map_err(|e| ours("cannot read standard input", &e))?;
+    std::io::stdin()
+        .read_to_end(&mut Vec::new())
+        .map_err(|e| ours("cannot read standard input", &e))?;
     session.release()?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn ours(what: &str, cause: &std::io::Error) -> Failure {
-    Failure { text: format!("{what}: {cause}"), code: EXIT_OURS }
+    Failure {
+        text: format!("{what}: {cause}"),
+        code: EXIT_OURS,
+    }
 }
 
 fn wrong(what: &str) -> Failure {
-    Failure { text: what.to_owned(), code: 1 }
+    Failure {
+        text: what.to_owned(),
+        code: 1,
+    }
 }
 
 /// The kind of a folder's file system, and what its locks are known for (statfs(2), flock(2)).

@@ -34,8 +34,15 @@ struct Failure {
 
 impl From<buildlock::Error> for Failure {
     fn from(error: buildlock::Error) -> Self {
-        let code = if error.kind() == buildlock::ErrorKind::Timeout { EXIT_TIMEOUT } else { EXIT_OURS };
-        Self { text: error.to_string(), code }
+        let code = if error.kind() == buildlock::ErrorKind::Timeout {
+            EXIT_TIMEOUT
+        } else {
+            EXIT_OURS
+        };
+        Self {
+            text: error.to_string(),
+            code,
+        }
     }
 }
 

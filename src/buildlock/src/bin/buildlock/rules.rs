@@ -78,7 +78,10 @@ pub(crate) enum Hold {
 /// The sets that come with this program.
 const SHIPPED: [(&str, &str); 3] = [
     ("cargo", include_str!("../../../rules/cargo.toml")),
-    ("rust-lang-rust", include_str!("../../../rules/rust-lang-rust.toml")),
+    (
+        "rust-lang-rust",
+        include_str!("../../../rules/rust-lang-rust.toml"),
+    ),
     ("rustup", include_str!("../../../rules/rustup.toml")),
 ];
 
@@ -91,7 +94,9 @@ impl Rules {
             None => std::fs::read_to_string(name_or_path).map_err(|e| {
                 let names: Vec<_> = SHIPPED.iter().map(|(name, _)| *name).collect();
                 let (file, names) = (name_or_path.display(), names.join(", "));
-                ours(format!("cannot read the rules `{file}`: {e} (shipped sets: {names})"))
+                ours(format!(
+                    "cannot read the rules `{file}`: {e} (shipped sets: {names})"
+                ))
             })?,
         };
         Self::parse(&text).map_err(|e| ours(format!("`{}`: {e}", name_or_path.display())))
@@ -124,18 +129,30 @@ impl Rule {
             return Some(format!("the program is `{}`", command.program));
         }
         if !self.subcommands.is_empty()
-            && !command.subcommand.as_deref().is_some_and(|s| listed(&self.subcommands, s))
+            && !command
+                .subcommand
+                .as_deref()
+                .is_some_and(|s| listed(&self.subcommands, s))
         {
-            let found = command.subcommand.as_deref().map_or_else(|| "none".to_owned(), |s| format!("`{s}`"));
+            let found = command
+                .subcommand
+                .as_deref()
+                .map_or_else(|| "none".to_owned(), |s| format!("`{s}`"));
             return Some(format!("the subcommand is {found}"));
         }
         if !self.arguments.is_empty() && !command.arguments.iter().any(|a| listed(&self.arguments, a)) {
-            return Some(format!("none of {} is among the arguments", self.arguments.join(", ")));
+            return Some(format!(
+                "none of {} is among the arguments",
+                self.arguments.join(", ")
+            ));
         }
         if let Some(word) = command.arguments.iter().find(|a| listed(&self.unless_words, a)) {
             return Some(format!("`{word}` is among the arguments"));
         }
-        self.when_set.iter().find(|v| std::env::var_os(v).is_none()).map(|v| format!("{v} is not set"))
+        self.when_set
+            .iter()
+            .find(|v| std::env::var_os(v).is_none())
+            .map(|v| format!("{v} is not set"))
     }
 }
 
@@ -154,7 +171,10 @@ impl Words {
     pub(crate) fn of(command: &[OsString], interpreters: &[String]) -> Self {
         let mut words = command.iter().map(|w| w.to_string_lossy());
         let mut program = words.next().map(|w| file_name(&w)).unwrap_or_default();
-        let mut rest: Vec<_> = words.map(std::borrow::Cow::into_owned).take_while(|w| w != "--").collect();
+        let mut rest: Vec<_> = words
+            .map(std::borrow::Cow::into_owned)
+            .take_while(|w| w != "--")
+            .collect();
         if interpreters.contains(&program)
             && let Some(at) = rest.iter().position(|w| !w.starts_with('-'))
         {
@@ -162,7 +182,11 @@ impl Words {
             rest.drain(..=at);
         }
         let subcommand = rest.iter().find(|w| !w.starts_with(['-', '+'])).cloned();
-        Self { program, subcommand, arguments: rest }
+        Self {
+            program,
+            subcommand,
+            arguments: rest,
+        }
     }
 }
 
@@ -172,7 +196,10 @@ fn file_name(path: &str) -> String {
 }
 
 fn ours(text: String) -> Failure {
-    Failure { text, code: EXIT_OURS }
+    Failure {
+        text,
+        code: EXIT_OURS,
+    }
 }
 
 #[cfg(test)]

@@ -82,7 +82,11 @@ impl From<Failure> for Stop {
 
 impl From<buildlock::Error> for Stop {
     fn from(error: buildlock::Error) -> Self {
-        if error.kind() == ErrorKind::Cancelled { Self::Cancelled } else { Self::Failed(error.into()) }
+        if error.kind() == ErrorKind::Cancelled {
+            Self::Cancelled
+        } else {
+            Self::Failed(error.into())
+        }
     }
 }
 
@@ -96,14 +100,26 @@ struct Plan {
 impl Plan {
     fn of(args: &RunArgs) -> Result<Self, Failure> {
         let Some(file) = &args.mode.rules else {
-            let hold = if args.mode.exclusive { Hold::Exclusive } else { Hold::Shared };
-            return Ok(Self { hold, rule: None, program: String::new() });
+            let hold = if args.mode.exclusive {
+                Hold::Exclusive
+            } else {
+                Hold::Shared
+            };
+            return Ok(Self {
+                hold,
+                rule: None,
+                program: String::new(),
+            });
         };
         let rules = Rules::load(file)?;
         let words = Words::of(&args.command, &rules.interpreters);
         let rule = rules.find(&words).cloned();
         let hold = rule.as_ref().map_or(rules.default, |rule| rule.hold);
-        Ok(Self { hold, rule, program: words.program })
+        Ok(Self {
+            hold,
+            rule,
+            program: words.program,
+        })
     }
 
     /// A command with the environment that the rule asks for.
@@ -117,13 +133,17 @@ impl Plan {
 
     /// A rule's own command, with `{program}` filled in.
     fn filled(&self, words: &[String]) -> Vec<OsString> {
-        words.iter().map(|w| w.replace("{program}", &self.program).into()).collect()
+        words
+            .iter()
+            .map(|w| w.replace("{program}", &self.program).into())
+            .collect()
     }
 }
 
 fn plain(words: &[OsString]) -> Command {
-    let (program, arguments) =
-        words.split_first().map_or((OsString::new(), &[][..]), |(p, a)| (p.clone(), a));
+    let (program, arguments) = words
+        .split_first()
+        .map_or((OsString::new(), &[][..]), |(p, a)| (p.clone(), a));
     let mut command = Command::new(program);
     command.args(arguments);
     command
@@ -132,7 +152,10 @@ fn plain(words: &[OsString]) -> Command {
 /// A probe answers by its exit code alone.
 fn quiet(mut command: Command) -> Command {
     use std::process::Stdio;
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     command
 }
 
@@ -142,7 +165,10 @@ fn run_child(mut command: Command, session: &Session, listener: &Listener) -> Re
     listener.belong_to(&child);
     child.wait().map_err(|e| {
         let program = command.get_program().display();
-        Failure { text: format!("cannot wait for `{program}`: {e}"), code: EXIT_OURS }
+        Failure {
+            text: format!("cannot wait for `{program}`: {e}"),
+            code: EXIT_OURS,
+        }
     })
 }
 
@@ -156,12 +182,22 @@ fn become_the_command(mut command: Command) -> Result<ExitCode, Failure> {
 
 #[cfg(not(unix))]
 fn become_the_command(mut command: Command) -> Result<ExitCode, Failure> {
-    command.status().map(end_like).map_err(|e| cannot_start(&command, &e))
+    command
+        .status()
+        .map(end_like)
+        .map_err(|e| cannot_start(&command, &e))
 }
 
 fn cannot_start(command: &Command, error: &io::Error) -> Failure {
-    let code = if error.kind() == io::ErrorKind::NotFound { EXIT_NOT_FOUND } else { EXIT_CANNOT_START };
-    Failure { text: format!("cannot run `{}`: {error}", command.get_program().display()), code }
+    let code = if error.kind() == io::ErrorKind::NotFound {
+        EXIT_NOT_FOUND
+    } else {
+        EXIT_CANNOT_START
+    };
+    Failure {
+        text: format!("cannot run `{}`: {error}", command.get_program().display()),
+        code,
+    }
 }
 
 fn request(args: &RunArgs, mode: Mode) -> Result<Request<'static>, Failure> {
@@ -179,7 +215,11 @@ fn request(args: &RunArgs, mode: Mode) -> Result<Request<'static>, Failure> {
             print::note(&format!("waiting for {waiting}. Ctrl-C gives up"));
         }
     };
-    let words: Vec<_> = args.command.iter().map(|w| w.to_string_lossy().into_owned()).collect();
+    let words: Vec<_> = args
+        .command
+        .iter()
+        .map(|w| w.to_string_lossy().into_owned())
+        .collect();
     Ok(Request::new(mode, "run")
         .command(words)
         .timeout(timeout)

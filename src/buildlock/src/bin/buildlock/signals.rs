@@ -53,12 +53,20 @@ mod unix {
                     }
                 }
             };
-            thread::Builder::new().name("buildlock signals".into()).spawn(listen).map_err(failed)?;
-            Ok(Self { handle, child, caught })
+            thread::Builder::new()
+                .name("buildlock signals".into())
+                .spawn(listen)
+                .map_err(failed)?;
+            Ok(Self {
+                handle,
+                child,
+                caught,
+            })
         }
 
         pub(crate) fn belong_to(&self, child: &Child) {
-            self.child.store(i32::try_from(child.id()).unwrap_or(0), Ordering::SeqCst);
+            self.child
+                .store(i32::try_from(child.id()).unwrap_or(0), Ordering::SeqCst);
         }
 
         /// Ends this process as the signal that was caught would have.
@@ -111,7 +119,10 @@ mod elsewhere {
 
     /// Ends with the command's exit code.
     pub(crate) fn end_like(status: ExitStatus) -> ExitCode {
-        status.code().and_then(|c| u8::try_from(c).ok()).map_or(ExitCode::FAILURE, ExitCode::from)
+        status
+            .code()
+            .and_then(|c| u8::try_from(c).ok())
+            .map_or(ExitCode::FAILURE, ExitCode::from)
     }
 }
 

@@ -15,8 +15,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 pub(crate) fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
     let snapshot = existing(&args.folder)?.snapshot()?;
     if args.json {
-        let json = serde_json::to_string_pretty(&snapshot)
-            .map_err(|e| Failure { text: format!("cannot print the status: {e}"), code: EXIT_OURS })?;
+        let json = serde_json::to_string_pretty(&snapshot).map_err(|e| Failure {
+            text: format!("cannot print the status: {e}"),
+            code: EXIT_OURS,
+        })?;
         print::result(&format!("{json}\n"));
     } else {
         print::result(&snapshot.to_string());
@@ -56,7 +58,10 @@ pub(crate) fn break_session(args: &BreakArgs) -> Result<ExitCode, Failure> {
 
 fn existing(args: &FolderArgs) -> Result<Registry, Failure> {
     Registry::existing(&args.dir)?.ok_or_else(|| Failure {
-        text: format!("`{}` is not a lock folder: nobody has taken a lock there yet", args.dir.display()),
+        text: format!(
+            "`{}` is not a lock folder: nobody has taken a lock there yet",
+            args.dir.display()
+        ),
         code: 1,
     })
 }

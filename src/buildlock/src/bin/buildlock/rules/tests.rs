@@ -3,7 +3,10 @@
 use super::*;
 
 fn words(line: &str, rules: &Rules) -> Words {
-    Words::of(&line.split(' ').map(OsString::from).collect::<Vec<_>>(), &rules.interpreters)
+    Words::of(
+        &line.split(' ').map(OsString::from).collect::<Vec<_>>(),
+        &rules.interpreters,
+    )
 }
 
 fn hold(set: &str, line: &str) -> Hold {
@@ -45,7 +48,12 @@ fn rustup_writes_and_its_proxies_read() {
 
 #[test]
 fn every_command_of_an_unmodified_x_py_changes_the_build_directory() {
-    for line in ["./x.py check", "python3 x.py check", "python3 -u ./x.py build --stage 1", "./x test tidy"] {
+    for line in [
+        "./x.py check",
+        "python3 x.py check",
+        "python3 -u ./x.py build --stage 1",
+        "./x test tidy",
+    ] {
         assert_eq!(hold("rust-lang-rust", line), Hold::Exclusive, "{line}");
     }
     assert_eq!(hold("rust-lang-rust", "python3 x.py --help"), Hold::None);
@@ -60,7 +68,10 @@ fn cargo_takes_no_lock_of_ours() {
 #[test]
 fn what_follows_two_dashes_is_not_looked_at() {
     let rules = Rules::load(Path::new("rustup")).unwrap_or_else(|e| panic!("{}", e.text));
-    assert_eq!(words("rustup run stable -- list", &rules).arguments, ["run", "stable"]);
+    assert_eq!(
+        words("rustup run stable -- list", &rules).arguments,
+        ["run", "stable"]
+    );
 }
 
 #[test]
@@ -86,6 +97,12 @@ fn mistakes_in_rules_are_refused() {
 fn the_explanation_names_the_first_rule_that_matches_and_why_others_do_not() {
     let rules = Rules::load(Path::new("rustup")).unwrap_or_else(|e| panic!("{}", e.text));
     let text = explain(&rules, &words("rustup component list", &rules));
-    assert!(text.contains("no   \"changes toolchains\": `list` is among the arguments"), "{text}");
-    assert!(text.contains("yes  \"only looks\": takes the lock, shared"), "{text}");
+    assert!(
+        text.contains("no   \"changes toolchains\": `list` is among the arguments"),
+        "{text}"
+    );
+    assert!(
+        text.contains("yes  \"only looks\": takes the lock, shared"),
+        "{text}"
+    );
 }
