@@ -1,1 +1,6 @@
-//! Test support.
+//! What the tests of real processes are made of.
+//!
+//! Processes synchronise by handshake: a line sent, a line read. None sleeps in the hope that another has got somewhere.
+
+pub mod holder;
+pub mod scene;
