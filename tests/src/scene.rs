@@ -11,6 +11,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use buildlock::{Mode, Registry, SESSION_VARIABLE, Snapshot};
+#[cfg(unix)]
+use rustix::process::{WaitId, WaitIdOptions};
 use tempfile::TempDir;
 
 use crate::holder::{Bond, Grant, Order, Patience, Report};
@@ -81,7 +83,9 @@ impl Scene {
     fn new(holder: &str, locks: Locks) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
         // A holder that dies before it connects must not block the test for ever.
-        listener.set_nonblocking(true).expect("a socket that can be asked");
+        listener
+            .set_nonblocking(true)
+            .expect("a socket that can be asked");
         Self {
             home: tempfile::tempdir().expect("a temporary folder"),
             holder: holder.into(),
@@ -313,17 +317,13 @@ impl<'a> Holder<'a> {
         self.scene.welcome(name)
     }
 
-    /// Kills the process, which no code of its own survives.
+    /// Kills the process: no code of its own runs any more. It stays a zombie, as under a parent that does not look.
     ///
     /// # Panics
     /// If it cannot be killed.
     pub fn kill(&self) {
         self.scene.log.note(format!("{} killed", self.name));
         kill(self.pid);
-        let mut children = self.scene.direct_children.borrow_mut();
-        if let Some(child) = children.iter_mut().find(|c| c.id() == self.pid) {
-            child.wait().expect("a child that was killed ends");
-        }
     }
 
     /// Waits until the process stands in the queue, and returns the ticket of the session that it waits for.
@@ -413,11 +413,19 @@ impl Drop for Holder<'_> {
 fn kill(pid: u32) {
     let pid = rustix::process::Pid::from_raw(pid.cast_signed()).expect("a pid");
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it is there to be killed");
+    // Of our own children the kernel tells when they have ended; a grandchild is not ours to ask about.
+    let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    drop(rustix::process::waitid(WaitId::Pid(pid), ended));
 }
 
 #[cfg(not(unix))]
 fn kill(pid: u32) {
-    let done = Command::new("taskkill").args(["/F", "/PID"]).arg(pid.to_string()).status();
-    assert!(done.expect("taskkill").success(), "process {pid} cannot be killed");
+    let done = Command::new("taskkill")
+        .args(["/F", "/PID"])
+        .arg(pid.to_string())
+        .status();
+    assert!(
+        done.expect("taskkill").success(),
+        "process {pid} cannot be killed"
+    );
 }
-

@@ -32,6 +32,9 @@ pub enum Timeout {
 const TICK: Duration = Duration::from_secs(1);
 const TICK_AMONG_KIN: Duration = Duration::from_millis(50);
 
+/// How long even those who do not want to wait try for the gate: it is held for microseconds, unless its holder is stopped.
+const GATE_PATIENCE: Duration = Duration::from_secs(1);
+
 /// What a session asks for, and how it wants to wait.
 ///
 /// ```
@@ -285,16 +288,21 @@ impl Session {
         let exclusive = self.claims[at].claim.ticket;
         if self.claims.len() > 1 {
             // An upgrade of its own shared hold is taken back: that hold still stands.
-            self.registry
-                .apply(protocol::finish(exclusive), &mut self.locks)?;
             self.claims.remove(at);
+            let done = self
+                .registry
+                .let_go(exclusive, protocol::finish(exclusive), &mut self.locks);
+            self.downgraded(&done);
             return Ok(());
         }
         let registry = self.registry.clone();
-        let mut gate = registry.enter(&Patience {
-            deadline: None,
-            cancel: &Cancel::new(),
-        })?;
+        let mut gate = registry.enter_again(
+            self.registry_id,
+            &Patience {
+                deadline: None,
+                cancel: &Cancel::new(),
+            },
+        )?;
         let mut shared = self.claims[at].clone();
         shared.claim.ticket = gate.gate.next;
         shared.claim.mode = Mode::Shared;
@@ -306,10 +314,19 @@ impl Session {
             withdraw(&registry, shared.claim.ticket, &mut self.locks);
             return done;
         }
-        tracing::debug!(session = %self.id, "downgraded");
         self.claims[at] = shared;
+        self.downgraded(&done);
+        Ok(())
+    }
+
+    /// From here on the session holds a shared claim only. That files of the exclusive one could not be removed changes
+    /// nothing about it: whoever scans next removes them.
+    fn downgraded(&mut self, cleared: &Result<()>) {
         self.unfinished = None;
-        done
+        match cleared {
+            Ok(()) => tracing::debug!(session = %self.id, "downgraded"),
+            Err(e) => tracing::warn!(session = %self.id, error = %e, "downgraded, but files stay behind"),
+        }
     }
 
     /// Lets go, having come to a clean end: nothing that was changed is half done.
@@ -387,10 +404,13 @@ impl Session {
     /// # Errors
     /// As [`Session::acquire`].
     pub fn wanted_by(&self) -> Result<Vec<Record>> {
-        let mut gate = self.registry.enter(&Patience {
-            deadline: None,
-            cancel: &Cancel::new(),
-        })?;
+        let mut gate = self.registry.enter_again(
+            self.registry_id,
+            &Patience {
+                deadline: None,
+                cancel: &Cancel::new(),
+            },
+        )?;
         let living = gate.scan()?;
         let waits = |l: &Living| {
             l.claim.state == State::Waiting
@@ -425,13 +445,17 @@ impl Session {
         let patience = Patience {
             deadline: match request.timeout {
                 Timeout::Never => None,
-                Timeout::AtOnce => Some(start),
+                Timeout::AtOnce => start.checked_add(GATE_PATIENCE),
                 Timeout::After(time) => start.checked_add(time),
             },
             cancel: &request.cancel.clone(),
         };
         let registry = self.registry.clone();
-        let mut gate = registry.enter(&patience)?;
+        let mut gate = if self.claims.is_empty() {
+            registry.enter(&patience)?
+        } else {
+            registry.enter_again(self.registry_id, &patience)?
+        };
         self.registry_id = gate.gate.registry;
         let mut record = self.new_record(&gate, request);
         let (decision, ahead) = gate.decide(&record.claim)?;
@@ -452,6 +476,7 @@ impl Session {
             Decision::Wait(on) => {
                 let queued = Queued {
                     registry: &registry,
+                    registry_id: self.registry_id,
                     record: &mut record,
                     ahead,
                     start,
@@ -460,13 +485,15 @@ impl Session {
                 queued.wait(on, request, &mut self.locks)
             }
         });
-        match granted {
-            Ok(epoch) => {
+        // Read before the claim counts as ours: if that fails, what is withdrawn has not finished anybody's work.
+        let told = granted.and_then(|epoch| Ok((epoch, registry.folder().read_unfinished()?)));
+        match told {
+            Ok((epoch, unfinished)) => {
                 tracing::debug!(%ticket, epoch, waited_us = elapsed_us(start), "granted");
                 self.id = record.claim.session;
                 self.epoch = epoch;
                 self.claims.push(record);
-                self.unfinished = registry.folder().read_unfinished()?;
+                self.unfinished = unfinished;
                 Ok(())
             }
             Err(e) => {
@@ -518,7 +545,7 @@ impl Session {
                 Mode::Exclusive => protocol::finish(ticket),
                 Mode::Shared => protocol::let_go(ticket),
             };
-            done = done.and(self.registry.apply(writes, &mut self.locks));
+            done = done.and(self.registry.let_go(ticket, writes, &mut self.locks));
             tracing::debug!(%ticket, held_us = record.age().as_micros() as u64, "let go");
         }
         // Also what a failed removal left locked: a lock must not outlive its session.
@@ -540,6 +567,7 @@ impl Drop for Session {
 /// A claim that waits.
 struct Queued<'a> {
     registry: &'a Registry,
+    registry_id: RegistryId,
     record: &'a mut Record,
     ahead: Vec<Ticket>,
     start: Instant,
@@ -564,11 +592,7 @@ impl Queued<'_> {
             }
             if let Some((_, thread)) = &blocked {
                 let now = Instant::now();
-                let until = [
-                    Some(now + tick),
-                    Some(notice_at).filter(|&at| at > now),
-                    self.patience.deadline,
-                ];
+                let until = [Some(now + tick), Some(notice_at), self.patience.deadline];
                 match thread.wait(until.into_iter().flatten().min()) {
                     Some(freed) => {
                         freed.map_err(|e| Error::io("cannot wait for the lock", self.registry.path(), e))?;
@@ -620,7 +644,7 @@ impl Queued<'_> {
             deadline: None,
             cancel: self.patience.cancel,
         };
-        let mut gate = self.registry.enter(&patience)?;
+        let mut gate = self.registry.enter_again(self.registry_id, &patience)?;
         let ticket = self.record.claim.ticket;
         if !gate.is_registered(ticket)? {
             return Err(Error::new(
@@ -696,8 +720,7 @@ fn timed_out(registry: &Registry, request: &Request<'_>, start: Instant, holder:
 /// Takes back a claim that will not be used. Nothing more can be done where that fails: the lock is freed all the same, and
 /// whoever scans next removes the rest.
 fn withdraw(registry: &Registry, ticket: Ticket, locks: &mut Locks) {
-    drop(registry.apply(protocol::let_go(ticket), locks));
-    locks.retain(|(t, _)| *t != ticket);
+    drop(registry.let_go(ticket, protocol::let_go(ticket), locks));
 }
 
 fn busy_is_none<T>(result: Result<T>) -> Result<Option<T>> {

@@ -53,7 +53,11 @@ fn waiters_that_are_killed_in_the_middle_of_the_queue_are_passed_over() {
             assert_eq!(grant.unfinished, None, "a waiter had changed nothing");
             waiters[survivor].release();
         }
-        let granted: Vec<_> = scene.holds().into_iter().filter(|m| m.ends_with("granted")).collect();
+        let granted: Vec<_> = scene
+            .holds()
+            .into_iter()
+            .filter(|m| m.ends_with("granted"))
+            .collect();
         assert_eq!(
             granted,
             [
@@ -97,7 +101,11 @@ fn a_waiter_does_not_mistake_a_new_registry_in_the_same_place_for_its_own() {
         assert_eq!(kind, "Lost", "{text}");
         holder.release();
         let tickets: Vec<_> = scene.snapshot().entries.iter().map(|e| e.ticket.0).collect();
-        assert_eq!(tickets, [1, 2], "those who lost their registry remove nothing from the new one");
+        assert_eq!(
+            tickets,
+            [1, 2],
+            "those who lost their registry remove nothing from the new one"
+        );
         newcomer.release();
         second.expect_granted();
     });

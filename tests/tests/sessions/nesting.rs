@@ -145,7 +145,12 @@ fn siblings_that_both_write_go_one_after_the_other() {
         second.expect_granted();
         assert_eq!(
             scene.holds(),
-            ["parent granted", "first granted", "first lets go", "second granted"]
+            [
+                "parent granted",
+                "first granted",
+                "first lets go",
+                "second granted"
+            ]
         );
     });
 }

@@ -62,7 +62,10 @@ fn breaking_an_orphaned_session_lets_the_next_in() {
         let _cargo = driver.start_child("cargo", Bond::Lent);
         driver.kill();
         next.acquire(Exclusive).expect_waiting();
-        let broken = scene.registry().break_session(buildlock::Ticket(held.ticket)).unwrap();
+        let broken = scene
+            .registry()
+            .break_session(buildlock::Ticket(held.ticket))
+            .unwrap();
         assert_eq!(broken.unwrap().record.unwrap().label, "driver");
         assert_eq!(next.expect_granted().unfinished.as_deref(), Some("driver"));
     });

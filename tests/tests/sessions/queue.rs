@@ -83,7 +83,12 @@ fn a_stream_of_readers_does_not_starve_a_mutator() {
         let holds = scene.holds();
         assert_eq!(
             holds[..4],
-            ["first granted", "first lets go", "mutator granted", "mutator lets go"]
+            [
+                "first granted",
+                "first lets go",
+                "mutator granted",
+                "mutator lets go"
+            ]
         );
     });
 }
@@ -147,7 +152,11 @@ fn a_downgrade_lets_readers_in_and_keeps_mutators_out() {
         reader.acquire(Shared).expect_waiting();
         mutator.acquire(Exclusive).expect_waiting();
         tester.downgrade();
-        assert_eq!(reader.expect_granted().epoch, built.epoch, "what was built is what is read");
+        assert_eq!(
+            reader.expect_granted().epoch,
+            built.epoch,
+            "what was built is what is read"
+        );
         reader.release();
         assert_eq!(scene.registry().snapshot().unwrap().entries.len(), 2);
         tester.release();
