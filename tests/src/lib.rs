@@ -4,3 +4,5 @@
 
 pub mod holder;
 pub mod scene;
+#[cfg(unix)]
+pub mod storm;

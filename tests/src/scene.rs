@@ -415,7 +415,7 @@ fn kill(pid: u32) {
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it is there to be killed");
     // Of our own children the kernel tells when they have ended; a grandchild is not ours to ask about.
     let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-    drop(rustix::process::waitid(WaitId::Pid(pid), ended));
+    rustix::process::waitid(WaitId::Pid(pid), ended).ok();
 }
 
 #[cfg(not(unix))]
