@@ -2,4 +2,8 @@
 //!
 //! Processes synchronise by handshake: a line sent, a line read. None sleeps in the hope that another has got somewhere.
 
+pub mod holder;
 pub mod project;
+pub mod scene;
+#[cfg(unix)]
+pub mod storm;

@@ -94,7 +94,12 @@ impl Folder {
                     .truncate(false)
                     .open(&path)
             })
-            .map_err(|e| Error::io("cannot open the lock folder's gate", &path, e))
+            .map_err(|e| match e.kind() {
+                io::ErrorKind::NotFound => {
+                    Error::new(ErrorKind::Lost, "somebody removed the lock folder").at(&self.path)
+                }
+                _ => Error::io("cannot open the lock folder's gate", &path, e),
+            })
     }
 
     /// When the gate was last written: each registration and each grant does.
@@ -135,15 +140,27 @@ impl Folder {
         let mut listing = Listing::default();
         let mut others = Vec::new();
         faults::check("list").map_err(failed)?;
-        for entry in std::fs::read_dir(&self.path).map_err(failed)?.take(FILES_MAX) {
+        for (i, entry) in std::fs::read_dir(&self.path).map_err(failed)?.enumerate() {
+            if i == FILES_MAX {
+                // To look at some only would be to overlook those who hold the lock.
+                return Err(
+                    Error::new(ErrorKind::Damaged, "too many files in the lock folder")
+                        .at(&self.path)
+                        .advice(format!(
+                            "a registry has fewer than {FILES_MAX}; remove what is not its own"
+                        )),
+                );
+            }
             let name = entry.map_err(failed)?.file_name();
             let Some((stem, kind)) = name.to_str().and_then(|n| n.split_once('.')) else {
                 continue;
             };
-            let Ok(number) = stem.parse::<u64>() else { continue };
+            let Some(ticket) = Ticket::parse(stem) else {
+                continue;
+            };
             match kind {
-                "lock" => listing.registered.push(Ticket(number)),
-                "json" | "new" => others.push((Ticket(number), name)),
+                "lock" => listing.registered.push(ticket),
+                "json" | "new" => others.push((ticket, name)),
                 _ => {}
             }
         }
@@ -197,13 +214,14 @@ impl Folder {
         let file = faults::check("create lock")
             .and_then(|()| sys::options().read(true).write(true).create_new(true).open(&path))
             .map_err(|e| Error::io("cannot create the lock file", &path, e))?;
-        match faults::check("lock").and_then(|()| sys::try_lock_exclusive(&file)) {
-            Ok(true) => Ok(file),
-            Ok(false) => {
-                Err(Error::new(ErrorKind::Damaged, "somebody else locked the new lock file").at(&path))
-            }
-            Err(e) => Err(Error::io("cannot lock", &path, e)),
-        }
+        let failed = match faults::check("lock").and_then(|()| sys::try_lock_exclusive(&file)) {
+            Ok(true) => return Ok(file),
+            Ok(false) => Error::new(ErrorKind::Damaged, "somebody else locked the new lock file").at(&path),
+            Err(e) => Error::io("cannot lock", &path, e),
+        };
+        // Unlocked it would be a dead session's, and swept; but why leave that to others.
+        drop(std::fs::remove_file(&path));
+        Err(failed)
     }
 
     /// Creates a record file. Under the gate nobody reads it before it is whole.

@@ -98,8 +98,11 @@ impl Gate {
             granted: Ticket(number("granted", 10)?),
         };
         // Also refuses another spelling of the same numbers, and numbers that no sequence of transitions leaves.
-        let sound =
-            gate.to_string().as_bytes() == bytes && gate.floor <= gate.next && gate.granted < gate.next;
+        let sound = gate.to_string().as_bytes() == bytes
+            && gate.floor <= gate.next
+            && gate.granted < gate.next
+            && gate.next.is_possible()
+            && gate.epoch < gate.next.0;
         if sound { Ok(gate) } else { Err(Malformed::Garbage) }
     }
 

@@ -45,6 +45,24 @@ pub enum Write {
     Unlock(Ticket),
 }
 
+impl Write {
+    /// Whether the writes after this one are made even if it fails.
+    ///
+    /// What takes something must have succeeded before the next step relies on it. What lets go of something must not keep
+    /// the rest from being let go of: a file that stays behind without its lock is removed by whoever scans next.
+    #[must_use]
+    pub fn may_fail(&self) -> bool {
+        match self {
+            Self::Gate(_)
+            | Self::CreateLock(_)
+            | Self::CreateRecord(_)
+            | Self::ReplaceRecord(_)
+            | Self::KeepUnfinished(_) => false,
+            Self::ForgetUnfinished | Self::RemoveLock(_) | Self::RemoveRecord(_) | Self::Unlock(_) => true,
+        }
+    }
+}
+
 /// A new claim takes its place in the queue, granted at once or waiting.
 ///
 /// `record.claim.ticket` must be `gate.next`.

@@ -25,6 +25,23 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Ticket(pub u64);
 
+impl Ticket {
+    /// No registry lives to hand out this many: a higher number is nobody's ticket, and cannot overflow one that counts on.
+    const MAX: u64 = u64::MAX / 2;
+
+    /// Reads what `Display` writes, and no other spelling of it, so that each ticket has exactly one file of a kind.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let number: u64 = text.parse().ok()?;
+        let ticket = Self(number);
+        (ticket.is_possible() && ticket.to_string() == text).then_some(ticket)
+    }
+
+    /// Whether a registry could ever have handed it out.
+    pub(crate) fn is_possible(self) -> bool {
+        self.0 <= Self::MAX
+    }
+}
+
 /// A session's name in one registry: its first ticket, kept over all its holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

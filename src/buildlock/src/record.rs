@@ -68,6 +68,9 @@ pub struct Who {
     /// When the process started, in the system's own units, to tell it from a later one with the same pid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid_start: Option<u64>,
+    /// Which pid namespace that is, where the system has such: in another one the pid is somebody else's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid_namespace: Option<u64>,
     /// The host's name.
     pub host: String,
     /// The user's name, or number.
@@ -88,6 +91,7 @@ impl Who {
             Self {
                 pid,
                 pid_start: sys::process_start(pid),
+                pid_namespace: sys::pid_namespace(),
                 host: sys::host_name(),
                 user: sys::user_name(),
                 command: cut(std::env::args_os().map(|arg| arg.to_string_lossy().into_owned())),
@@ -191,6 +195,7 @@ pub(crate) mod tests {
             who: Who {
                 pid: 4242,
                 pid_start: Some(7),
+                pid_namespace: None,
                 host: "host".into(),
                 user: "user".into(),
                 command: vec!["/src/x.py".into(), "build".into()],

@@ -16,6 +16,9 @@ use crate::wait::{Blocked, Cancel, Then};
 /// How often to try for the gate before a thread is started to wait for it. It is held for microseconds.
 const GATE_TRIES: u32 = 64;
 
+/// More tickets than this are looked for in a listing of the folder, instead of one by one.
+const PROBES_MAX: usize = 64;
+
 /// The folder in which sessions meet. No daemon: whoever comes reads it, and writes it under the gate.
 #[derive(Clone, Debug)]
 pub struct Registry {
@@ -93,6 +96,20 @@ impl Registry {
         }
     }
 
+    /// Takes the gate of the registry called `id`, and not that of another one that was made in the same place since.
+    pub(crate) fn enter_again(&self, id: RegistryId, patience: &Patience<'_>) -> Result<Transition<'_>> {
+        let gate = self.enter(patience)?;
+        if gate.gate.registry == id {
+            Ok(gate)
+        } else {
+            Err(Error::new(
+                ErrorKind::Lost,
+                "somebody removed, and made anew, the lock folder",
+            )
+            .at(self.path()))
+        }
+    }
+
     fn lock_gate(&self, patience: &Patience<'_>) -> Result<File> {
         let failed = |e| Error::io("cannot lock the lock folder's gate", self.path(), e);
         let file = self.folder.open_gate()?;
@@ -117,11 +134,20 @@ impl Registry {
         }
     }
 
-    /// Does writes that need no gate.
-    pub(crate) fn apply(&self, writes: Vec<Write>, locks: &mut Locks) -> Result<()> {
-        writes
-            .into_iter()
-            .try_for_each(|write| apply(&self.folder, write, locks))
+    /// Does the writes by which a session lets go of one of its claims. They need no gate.
+    ///
+    /// Does nothing where `locks` has no lock of that ticket. Where its files were removed by somebody (`lock break`, or
+    /// with the whole folder), whatever bears their names now is not ours: then only the lock is freed.
+    pub(crate) fn let_go(&self, ticket: Ticket, writes: Vec<Write>, locks: &mut Locks) -> Result<()> {
+        let Some((_, lock)) = locks.iter().find(|(t, _)| *t == ticket) else {
+            return Ok(());
+        };
+        let writes = if sys::is_removed(lock).unwrap_or(false) {
+            vec![Write::Unlock(ticket)]
+        } else {
+            writes
+        };
+        apply_all(writes, |write| apply(&self.folder, write, locks))
     }
 
     /// Removes a session from the registry although its lock is held, so that the others no longer wait for it.
@@ -276,7 +302,14 @@ impl<'a> Transition<'a> {
             return self.decide_among_kin(me);
         }
         let granted_behind = me.ticket.0 + 1..=self.gate.granted.0;
-        let mut behind: Vec<_> = granted_behind.map(Ticket).collect();
+        // While one waits, another's nested sessions may come and go by the thousand: then those that are left are few.
+        let mut behind: Vec<_> = if granted_behind.clone().nth(PROBES_MAX).is_none() {
+            granted_behind.map(Ticket).collect()
+        } else {
+            let mut registered = self.folder.list()?.registered;
+            registered.retain(|t| granted_behind.contains(&t.0));
+            registered
+        };
         match self.nearest_blocker(me, &mut behind)? {
             Decision::Granted => self.nearest_blocker(me, ahead),
             wait @ Decision::Wait(_) => Ok(wait),
@@ -311,17 +344,16 @@ impl<'a> Transition<'a> {
         Ok(!matches!(self.folder.liveness(ticket)?, Liveness::Gone))
     }
 
-    /// Does the writes of a transition, in order. Stops at the first that fails.
+    /// Does the writes of a transition, in order.
     pub(crate) fn apply(&mut self, writes: Vec<Write>, locks: &mut Locks) -> Result<()> {
-        for write in writes {
-            if let Write::Gate(gate) = write {
+        apply_all(writes, |write| match write {
+            Write::Gate(gate) => {
                 self.folder.write_gate(&mut self.file, &gate)?;
                 self.gate = gate;
-            } else {
-                apply(self.folder, write, locks)?;
+                Ok(())
             }
-        }
-        Ok(())
+            write => apply(self.folder, write, locks),
+        })
     }
 }
 
@@ -335,6 +367,21 @@ fn most_cautious_claim(ticket: Ticket) -> Claim {
         mode: Mode::Exclusive,
         state: State::Granted,
     }
+}
+
+/// Does writes in order, up to the first that must not fail and does. Returns the first error.
+fn apply_all(writes: Vec<Write>, mut apply: impl FnMut(Write) -> Result<()>) -> Result<()> {
+    let mut outcome = Ok(());
+    for write in writes {
+        let go_on = write.may_fail();
+        let done = apply(write);
+        let stop = done.is_err() && !go_on;
+        outcome = outcome.and(done);
+        if stop {
+            break;
+        }
+    }
+    outcome
 }
 
 fn apply(folder: &Folder, write: Write, locks: &mut Locks) -> Result<()> {

@@ -35,6 +35,9 @@ const TICK_AMONG_KIN: Duration = Duration::from_millis(50);
 /// Time stamps of files are no finer than this on any file system that we know of (two seconds on FAT).
 const STAMP_RESOLUTION: Duration = Duration::from_secs(2);
 
+/// How long even those who do not want to wait try for the gate: it is held for microseconds, unless its holder is stopped.
+const GATE_PATIENCE: Duration = Duration::from_secs(1);
+
 /// What a session asks for, and how it wants to wait.
 ///
 /// ```
@@ -297,16 +300,21 @@ impl Session {
         let exclusive = self.claims[at].claim.ticket;
         if self.claims.len() > 1 {
             // An upgrade of its own shared hold is taken back: that hold still stands.
-            self.registry
-                .apply(protocol::finish(exclusive), &mut self.locks)?;
             self.claims.remove(at);
+            let done = self
+                .registry
+                .let_go(exclusive, protocol::finish(exclusive), &mut self.locks);
+            self.downgraded(&done);
             return Ok(());
         }
         let registry = self.registry.clone();
-        let mut gate = registry.enter(&Patience {
-            deadline: None,
-            cancel: &Cancel::new(),
-        })?;
+        let mut gate = registry.enter_again(
+            self.registry_id,
+            &Patience {
+                deadline: None,
+                cancel: &Cancel::new(),
+            },
+        )?;
         let mut shared = self.claims[at].clone();
         shared.claim.ticket = gate.gate.next;
         shared.claim.mode = Mode::Shared;
@@ -318,10 +326,19 @@ impl Session {
             withdraw(&registry, shared.claim.ticket, &mut self.locks);
             return done;
         }
-        tracing::debug!(session = %self.id, "downgraded");
         self.claims[at] = shared;
+        self.downgraded(&done);
+        Ok(())
+    }
+
+    /// From here on the session holds a shared claim only. That files of the exclusive one could not be removed changes
+    /// nothing about it: whoever scans next removes them.
+    fn downgraded(&mut self, cleared: &Result<()>) {
         self.unfinished = None;
-        done
+        match cleared {
+            Ok(()) => tracing::debug!(session = %self.id, "downgraded"),
+            Err(e) => tracing::warn!(session = %self.id, error = %e, "downgraded, but files stay behind"),
+        }
     }
 
     /// Lets go, having come to a clean end: nothing that was changed is half done.
@@ -400,6 +417,7 @@ impl Session {
         Watch {
             registry: self.registry.clone(),
             session: self.id,
+            registry_id: self.registry_id,
             seen: None,
         }
     }
@@ -424,13 +442,17 @@ impl Session {
         let patience = Patience {
             deadline: match request.timeout {
                 Timeout::Never => None,
-                Timeout::AtOnce => Some(start),
+                Timeout::AtOnce => start.checked_add(GATE_PATIENCE),
                 Timeout::After(time) => start.checked_add(time),
             },
             cancel: &request.cancel.clone(),
         };
         let registry = self.registry.clone();
-        let mut gate = registry.enter(&patience)?;
+        let mut gate = if self.claims.is_empty() {
+            registry.enter(&patience)?
+        } else {
+            registry.enter_again(self.registry_id, &patience)?
+        };
         self.registry_id = gate.gate.registry;
         let mut record = self.new_record(&gate, request);
         let (decision, ahead) = gate.decide(&record.claim)?;
@@ -451,6 +473,7 @@ impl Session {
             Decision::Wait(on) => {
                 let queued = Queued {
                     registry: &registry,
+                    registry_id: self.registry_id,
                     record: &mut record,
                     ahead,
                     start,
@@ -459,13 +482,15 @@ impl Session {
                 queued.wait(on, request, &mut self.locks)
             }
         });
-        match granted {
-            Ok(epoch) => {
+        // Read before the claim counts as ours: if that fails, what is withdrawn has not finished anybody's work.
+        let told = granted.and_then(|epoch| Ok((epoch, registry.folder().read_unfinished()?)));
+        match told {
+            Ok((epoch, unfinished)) => {
                 tracing::debug!(%ticket, epoch, waited_us = elapsed_us(start), "granted");
                 self.id = record.claim.session;
                 self.epoch = epoch;
                 self.claims.push(record);
-                self.unfinished = registry.folder().read_unfinished()?;
+                self.unfinished = unfinished;
                 Ok(())
             }
             Err(e) => {
@@ -521,7 +546,7 @@ impl Session {
                 Mode::Exclusive => protocol::finish(ticket),
                 Mode::Shared => protocol::let_go(ticket),
             };
-            done = done.and(self.registry.apply(writes, &mut self.locks));
+            done = done.and(self.registry.let_go(ticket, writes, &mut self.locks));
             tracing::debug!(%ticket, held_us = record.age().as_micros() as u64, "let go");
         }
         // Also what a failed removal left locked: a lock must not outlive its session.
@@ -543,6 +568,7 @@ impl Drop for Session {
 /// A claim that waits.
 struct Queued<'a> {
     registry: &'a Registry,
+    registry_id: RegistryId,
     record: &'a mut Record,
     ahead: Vec<Ticket>,
     start: Instant,
@@ -567,11 +593,7 @@ impl Queued<'_> {
             }
             if let Some((_, thread)) = &blocked {
                 let now = Instant::now();
-                let until = [
-                    Some(now + tick),
-                    Some(notice_at).filter(|&at| at > now),
-                    self.patience.deadline,
-                ];
+                let until = [Some(now + tick), Some(notice_at), self.patience.deadline];
                 match thread.wait(until.into_iter().flatten().min()) {
                     Some(freed) => {
                         freed.map_err(|e| Error::io("cannot wait for the lock", self.registry.path(), e))?;
@@ -623,7 +645,7 @@ impl Queued<'_> {
             deadline: None,
             cancel: self.patience.cancel,
         };
-        let mut gate = self.registry.enter(&patience)?;
+        let mut gate = self.registry.enter_again(self.registry_id, &patience)?;
         let ticket = self.record.claim.ticket;
         if !gate.is_registered(ticket)? {
             return Err(Error::new(
@@ -676,6 +698,7 @@ impl Queued<'_> {
 #[derive(Debug)]
 pub struct Watch {
     registry: Registry,
+    registry_id: RegistryId,
     session: SessionId,
     /// When the registry was last changed, at the last look.
     seen: Option<SystemTime>,
@@ -693,10 +716,13 @@ impl Watch {
         if self.seen == Some(changed) {
             return Ok(None);
         }
-        let mut gate = self.registry.enter(&Patience {
-            deadline: None,
-            cancel: &Cancel::new(),
-        })?;
+        let mut gate = self.registry.enter_again(
+            self.registry_id,
+            &Patience {
+                deadline: None,
+                cancel: &Cancel::new(),
+            },
+        )?;
         let waits = |l: &Living| {
             l.claim.state == State::Waiting
                 && l.claim.mode == Mode::Exclusive
@@ -738,8 +764,7 @@ fn timed_out(registry: &Registry, request: &Request<'_>, start: Instant, holder:
 /// Takes back a claim that will not be used. Nothing more can be done where that fails: the lock is freed all the same, and
 /// whoever scans next removes the rest.
 fn withdraw(registry: &Registry, ticket: Ticket, locks: &mut Locks) {
-    drop(registry.apply(protocol::let_go(ticket), locks));
-    locks.retain(|(t, _)| *t != ticket);
+    drop(registry.let_go(ticket, protocol::let_go(ticket), locks));
 }
 
 fn busy_is_none<T>(result: Result<T>) -> Result<Option<T>> {

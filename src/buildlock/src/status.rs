@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::error::Result;
 use crate::gate::RegistryId;
 use crate::queue::{Claim, Decision, State, Ticket, blockers, decide};
-use crate::record::Record;
+use crate::record::{Record, Who};
 use crate::registry::{Patience, Registry};
 use crate::sys;
 use crate::wait::Cancel;
@@ -76,7 +76,7 @@ pub enum Process {
     Running,
     /// It is gone; its children keep the session alive.
     Gone,
-    /// It cannot be told: it is on another host.
+    /// It cannot be told: it is on another host, or in another container.
     Unknown,
 }
 
@@ -134,7 +134,8 @@ impl Registry {
 }
 
 fn process_of(record: &Record) -> Process {
-    if record.who.host != sys::host_name() {
+    let me = Who::this_process();
+    if record.who.host != me.host || record.who.pid_namespace != me.pid_namespace {
         return Process::Unknown;
     }
     match sys::process_is_there(record.who.pid, record.who.pid_start) {

@@ -236,13 +236,34 @@ impl Parent {
 
 /// When a process started: clock ticks since boot on Linux (proc(5), field 22 of `stat`).
 pub(crate) fn process_start(pid: u32) -> Option<u64> {
+    process_stat(pid)?.start
+}
+
+/// What `/proc` says of a process (proc(5), `stat`).
+struct ProcessStat {
+    start: Option<u64>,
+    /// It has ended, and closed all that it had open; only its parent has not heard of it yet.
+    ended: bool,
+}
+
+fn process_stat(pid: u32) -> Option<ProcessStat> {
     if !cfg!(target_os = "linux") {
         return None;
     }
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is the program's name in parentheses and may itself contain any character.
-    let after_name = &stat[stat.rfind(')')? + 1..];
-    after_name.split_ascii_whitespace().nth(19)?.parse().ok()
+    let mut after_name = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();
+    let ended = matches!(after_name.next()?, "Z" | "X");
+    let start = after_name.nth(18).and_then(|field| field.parse().ok());
+    Some(ProcessStat { start, ended })
+}
+
+/// The pid namespace of this process, by its inode (namespaces(7)).
+pub(crate) fn pid_namespace() -> Option<u64> {
+    if !cfg!(target_os = "linux") {
+        return None;
+    }
+    Some(std::fs::metadata("/proc/self/ns/pid").ok()?.ino())
 }
 
 /// Whether a process with this pid and start time is there now; nothing where that cannot be told.
@@ -250,10 +271,10 @@ pub(crate) fn process_is_there(pid: u32, start: Option<u64>) -> Option<bool> {
     let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw)?;
     match rustix::process::test_kill_process(pid) {
         Err(Errno::SRCH) => Some(false),
-        Ok(()) | Err(Errno::PERM) => match (start, process_start(pid.as_raw_pid().cast_unsigned())) {
-            (Some(then), Some(now)) => Some(then == now),
-            _ => Some(true),
-        },
+        Ok(()) | Err(Errno::PERM) => Some(process_stat(pid.as_raw_pid().cast_unsigned()).is_none_or(|now| {
+            let another = matches!((start, now.start), (Some(then), Some(now)) if then != now);
+            !now.ended && !another
+        })),
         Err(_) => None,
     }
 }

@@ -70,6 +70,11 @@ pub(crate) fn process_start(_pid: u32) -> Option<u64> {
 }
 
 /// Unknown.
+pub(crate) fn pid_namespace() -> Option<u64> {
+    None
+}
+
+/// Unknown.
 pub(crate) fn process_is_there(_pid: u32, _start: Option<u64>) -> Option<bool> {
     None
 }

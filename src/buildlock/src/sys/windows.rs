@@ -133,6 +133,11 @@ pub(crate) fn process_start(pid: u32) -> Option<u64> {
     })
 }
 
+/// There are no pid namespaces here.
+pub(crate) fn pid_namespace() -> Option<u64> {
+    None
+}
+
 /// Whether a process with this pid and start time is there now; nothing where that cannot be told.
 pub(crate) fn process_is_there(pid: u32, start: Option<u64>) -> Option<bool> {
     let running = with_process(pid, |process| {

@@ -1,0 +1,251 @@
+//! The director: starts the processes of a storm, kills and stops them at random, and waits until the last has ended.
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use buildlock::{Registry, SESSION_VARIABLE};
+use rustix::process::{
+    Pid, Signal, WaitOptions, kill_process, kill_process_group, set_child_subreaper, wait,
+};
+
+use super::actor::Part;
+use super::chance::Chance;
+use super::checker::{self, Findings};
+use super::journal::{Journal, Note, now_ns};
+
+/// How long the processes may take to end once the storm is over.
+const STUCK: Duration = Duration::from_secs(120);
+
+/// How a process of the storm ends that could not play its part.
+pub const FAILED: i32 = 2;
+
+/// How often the director does something.
+const BEAT: Duration = Duration::from_millis(2);
+
+/// What storm to make.
+#[derive(Clone, Debug)]
+pub struct Storm {
+    /// Where chance starts.
+    pub seed: u64,
+    /// How many processes there are at any time, their children not counted.
+    pub processes: usize,
+    /// How long it lasts.
+    pub time: Duration,
+    /// The lock folder.
+    pub folder: PathBuf,
+    /// The folder for the journals, which must be there.
+    pub journals: PathBuf,
+    /// Whether the processes lock.
+    pub locks: bool,
+    /// Whether each process, with its children, has a pid namespace of its own.
+    pub pid_namespaces: bool,
+}
+
+/// What came of a storm.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// How many processes the director started.
+    pub started: usize,
+    /// How many it killed. They kill themselves and their children, too.
+    pub kills: usize,
+    /// How many times it stopped one for a while.
+    pub stops: usize,
+    /// What the replay found.
+    pub findings: Findings,
+}
+
+struct Troupe<'a> {
+    storm: &'a Storm,
+    chance: Chance,
+    journal: Journal,
+    ends_ns: u64,
+    actors: Vec<(Pid, String)>,
+    /// Who was stopped, and until when.
+    stopped: Vec<(Pid, u64)>,
+    started: usize,
+    kills: usize,
+    stops: usize,
+    failed: usize,
+}
+
+impl Storm {
+    /// Makes the storm, and judges it.
+    ///
+    /// # Errors
+    /// Where processes cannot be started or journals not be kept. What the lock does wrong is in the outcome.
+    pub fn rage(&self) -> io::Result<Outcome> {
+        // Orphans come to us, so that we know when the last has ended.
+        set_child_subreaper(Some(rustix::process::getpid()))?;
+        let mut troupe = Troupe {
+            storm: self,
+            chance: Chance::new(self.seed),
+            journal: Journal::start(&self.journals, "director")?,
+            ends_ns: now_ns() + self.time.as_nanos() as u64,
+            actors: Vec::new(),
+            stopped: Vec::new(),
+            started: 0,
+            kills: 0,
+            stops: 0,
+            failed: 0,
+        };
+        while now_ns() < troupe.ends_ns {
+            troupe.beat()?;
+            std::thread::sleep(BEAT);
+        }
+        let stuck = troupe.see_off()?;
+        let (started, kills, stops, failed) = (troupe.started, troupe.kills, troupe.stops, troupe.failed);
+        let mut findings = checker::check(&super::journal::read_all(&self.journals)?);
+        findings.violations.extend(stuck);
+        if failed > 0 {
+            findings
+                .violations
+                .push(format!("{failed} processes failed: see what they said"));
+        }
+        findings.violations.extend(self.litter()?);
+        Ok(Outcome {
+            started,
+            kills,
+            stops,
+            findings,
+        })
+    }
+
+    /// What is wrong with the lock folder after the last process has ended.
+    fn litter(&self) -> io::Result<Vec<String>> {
+        let registry = Registry::open(&self.folder).map_err(io::Error::other)?;
+        let snapshot = registry.snapshot().map_err(io::Error::other)?;
+        let mut found: Vec<_> = snapshot
+            .entries
+            .iter()
+            .map(|e| {
+                format!(
+                    "session {} is registered although all processes have ended",
+                    e.ticket
+                )
+            })
+            .collect();
+        for entry in std::fs::read_dir(&self.folder)? {
+            let name = entry?.file_name();
+            if name != "gate" && name != "unfinished.json" {
+                found.push(format!("{} stays behind", name.display()));
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Troupe<'_> {
+    /// Replaces those that have ended, and does some harm.
+    fn beat(&mut self) -> io::Result<()> {
+        self.reap()?;
+        while self.actors.len() < self.storm.processes {
+            self.start()?;
+        }
+        let now = now_ns();
+        self.stopped.retain(|&(pid, until)| {
+            let stays = until > now;
+            if !stays {
+                kill_process(pid, Signal::CONT).ok();
+            }
+            stays
+        });
+        let at = self.chance.below(self.actors.len() as u64) as usize;
+        let (pid, name) = self.actors[at].clone();
+        match self.chance.below(100) {
+            // An editor kills the whole group of its check, others just the process.
+            0..8 => {
+                self.journal.note(Note::Kills { actor: name })?;
+                if self.chance.percent(50) {
+                    kill_process_group(pid, Signal::KILL).ok();
+                } else {
+                    kill_process(pid, Signal::KILL).ok();
+                }
+                self.kills += 1;
+            }
+            8..20 => {
+                kill_process(pid, Signal::STOP).ok();
+                self.stopped
+                    .push((pid, now + self.chance.time(16).as_nanos() as u64));
+                self.stops += 1;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn start(&mut self) -> io::Result<()> {
+        self.started += 1;
+        let name = self.started.to_string();
+        let part = Part {
+            name: name.clone(),
+            seed: self.chance.next(),
+            folder: self.storm.folder.clone(),
+            journals: self.storm.journals.clone(),
+            ends_ns: self.ends_ns,
+            rounds: u32::MAX,
+            depth: 0,
+            locks: self.storm.locks,
+            works_for: None,
+        };
+        let mut command = part.command()?;
+        if self.storm.pid_namespaces {
+            let inner = command;
+            command = Command::new("unshare");
+            command.args(["--pid", "--fork", "--kill-child", "--"]);
+            command.arg(inner.get_program()).args(inner.get_args());
+        }
+        let child = command.env_remove(SESSION_VARIABLE).process_group(0).spawn()?;
+        self.actors.push((Pid::from_child(&child), name));
+        Ok(())
+    }
+
+    /// Takes note of those that have ended. Returns whether any is left.
+    fn reap(&mut self) -> io::Result<bool> {
+        loop {
+            match wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) => {
+                    self.failed += usize::from(status.exit_status() == Some(FAILED));
+                    self.actors.retain(|(actor, _)| *actor != pid);
+                    self.stopped.retain(|(actor, _)| *actor != pid);
+                }
+                Ok(None) => return Ok(true),
+                Err(rustix::io::Errno::CHILD) => return Ok(false),
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
+    /// Waits until all have ended by themselves. Returns what is wrong if they do not.
+    fn see_off(&mut self) -> io::Result<Option<String>> {
+        for (pid, _) in self.stopped.drain(..) {
+            kill_process(pid, Signal::CONT).ok();
+        }
+        let patience_ends = now_ns() + STUCK.as_nanos() as u64;
+        while self.reap()? {
+            if now_ns() > patience_ends {
+                let snapshot = Registry::open(&self.storm.folder).and_then(|r| r.snapshot());
+                self.end_all()?;
+                return Ok(Some(format!("processes are stuck: {snapshot:#?}")));
+            }
+            std::thread::sleep(BEAT);
+        }
+        Ok(None)
+    }
+
+    /// Kills what is left: our children, and theirs, as they become ours.
+    fn end_all(&mut self) -> io::Result<()> {
+        let children = format!("/proc/self/task/{}/children", std::process::id());
+        while self.reap()? {
+            for pid in std::fs::read_to_string(&children)?.split_whitespace() {
+                if let Some(pid) = pid.parse().ok().and_then(Pid::from_raw) {
+                    kill_process(pid, Signal::KILL).ok();
+                }
+            }
+            std::thread::sleep(BEAT);
+        }
+        Ok(())
+    }
+}
