@@ -35,7 +35,8 @@ pub fn class(cli: &Cli, lock_mode: LockMode) -> Class {
     }
 }
 
-fn by_command(command: &Command) -> Class {
+/// Returns the class that a command has of itself, whatever the flags and the configuration say.
+pub fn by_command(command: &Command) -> Class {
     match command {
         Command::Check(_) | Command::Tidy => Class::Reader,
         Command::Clippy(args) if args.fix => Class::Mutator,

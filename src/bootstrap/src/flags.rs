@@ -170,6 +170,31 @@ pub enum Command {
     BumpStage0(BumpStage0Args),
 }
 
+impl Command {
+    /// Returns the command's name, as it is typed.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Check(_) => "check",
+            Self::Clippy(_) => "clippy",
+            Self::Build(_) => "build",
+            Self::Test(_) => "test",
+            Self::Bench(_) => "bench",
+            Self::Doc(_) => "doc",
+            Self::Fmt(_) => "fmt",
+            Self::Fix(_) => "fix",
+            Self::Run(_) => "run",
+            Self::Tidy => "tidy",
+            Self::Clean(_) => "clean",
+            Self::Dist(_) => "dist",
+            Self::Install(_) => "install",
+            Self::Setup(_) => "setup",
+            Self::Lock(_) => "lock",
+            Self::Completions(_) => "completions",
+            Self::BumpStage0(_) => "bump-stage0",
+        }
+    }
+}
+
 const CHECK_EXAMPLES: &str = "\
 Examples:
   ./x check                                    every package
@@ -386,6 +411,9 @@ pub struct LockStatusArgs {
 pub struct LockBreakArgs {
     /// The ticket, as `lock status` shows it
     pub ticket: u64,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// Arguments of `completions`.

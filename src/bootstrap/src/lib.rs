@@ -3,4 +3,24 @@
 pub mod class;
 pub mod config;
 pub mod flags;
+pub mod launch;
+
+pub mod hold;
+pub mod interrupt;
+mod waiting;
+
+pub mod cargo;
+pub mod commands;
+pub mod context;
+pub mod messages;
+pub mod outputs;
+pub mod recover;
+pub mod suites;
+pub mod tally;
+pub mod workspace;
+
+pub mod error;
+pub mod exit;
+pub mod log;
+pub mod shell;
 pub mod suggest;

@@ -1,38 +1,96 @@
-//! The driver behind `./x`: parses, loads the configuration, and hands over.
+//! The driver behind `./x`: parses, takes the session, runs the command, and maps its end to an exit code.
 
 use std::env;
-use std::error::Error;
-use std::path::PathBuf;
+use std::panic;
 use std::process::ExitCode;
 
+use bootstrap::commands;
 use bootstrap::config::{Config, Surroundings};
+use bootstrap::context::Context;
+use bootstrap::error::{Error, Result};
+use bootstrap::exit::Exit;
 use bootstrap::flags::Cli;
+use bootstrap::hold::Hold;
+use bootstrap::interrupt::{self, Interrupts};
+use bootstrap::launch::Launch;
+use bootstrap::shell::Shell;
+use bootstrap::{log, recover};
 
 fn main() -> ExitCode {
-    let cli = match Cli::from_args(env::args_os()) {
-        Ok(cli) => cli,
-        Err(error) => error.exit(),
+    panic::set_hook(Box::new(report_bug));
+    let exit = match Cli::from_args(env::args_os()) {
+        Ok(cli) => drive(&cli),
+        Err(error) => help_or_usage(&error),
     };
-    match surroundings().and_then(|around| Ok(Config::load(&around, &cli.global)?)) {
-        Ok(_) => ExitCode::SUCCESS,
-        Err(error) => {
-            report(&*error);
-            ExitCode::from(2)
-        }
+    if let Exit::Signal(signal) = exit {
+        interrupt::die_of(signal);
     }
+    exit.into()
 }
 
-fn surroundings() -> Result<Surroundings, Box<dyn Error>> {
-    let root =
-        env::var_os("BOOTSTRAP_ROOT").ok_or("BOOTSTRAP_ROOT is not set: start the driver through ./x")?;
+fn drive(cli: &Cli) -> Exit {
+    // Until the configuration is read, only the flag says how to color.
+    let mut shell = Shell::new(cli.global.color.unwrap_or_default(), cli.global.verbose);
+    run(cli, &mut shell).unwrap_or_else(|error| {
+        // Who ended the driver by a signal knows why it ended.
+        if !matches!(error.exit(), Exit::Signal(_)) {
+            shell.error(&error);
+        }
+        error.exit()
+    })
+}
+
+fn run(cli: &Cli, shell: &mut Shell) -> Result<Exit> {
+    log::start()?;
+    let launch = Launch::from_environment()?;
+    let config = Config::load(&surroundings(&launch)?, &cli.global)?;
+    *shell = Shell::new(config.build.color, config.build.verbose);
+    launch.must_agree_with(&config)?;
+    let interrupts = Interrupts::listen()?;
+    // The one place where a command takes its session: before it, nothing that is shared has been touched.
+    let hold = Hold::take(cli, &config, &launch, *shell, &interrupts)?;
+    let mut ctx = Context {
+        config,
+        flags: cli.global.clone(),
+        launch,
+        shell: *shell,
+        hold,
+        interrupts,
+    };
+    recover::after_a_crash(&ctx)?;
+    let exit = commands::run(&mut ctx, &cli.command);
+    let ended = ctx.hold.end();
+    let exit = exit?;
+    ended.map(|()| exit)
+}
+
+fn surroundings(launch: &Launch) -> Result<Surroundings> {
     Ok(Surroundings {
-        root: PathBuf::from(root),
-        cwd: env::current_dir().map_err(|error| format!("cannot tell the working directory: {error}"))?,
+        root: launch.root.clone(),
+        cwd: env::current_dir()
+            .map_err(|e| Error::environment("cannot tell the working directory").because(e))?,
         config_env: env::var_os("RUST_BOOTSTRAP_CONFIG"),
     })
 }
 
-#[expect(clippy::print_stderr, reason = "the place where errors meet the user")]
-fn report(error: &dyn Error) {
-    eprintln!("error: {error}");
+/// Prints what clap has to say: help on stdout, and mistakes on stderr.
+fn help_or_usage(said: &clap::Error) -> Exit {
+    // A closed pipe, of `./x --help | head` say, is no failure.
+    drop(said.print());
+    if said.use_stderr() {
+        Exit::Usage
+    } else {
+        Exit::Done
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "whatever prints messages may be what panicked"
+)]
+fn report_bug(panic: &panic::PanicHookInfo<'_>) {
+    eprintln!("{panic}\nThis is a bug in ./x. Please report it, with the command line and the lines above.");
+    if env::var_os("RUST_BACKTRACE").is_some() {
+        eprintln!("{}", std::backtrace::Backtrace::force_capture());
+    }
 }

@@ -48,6 +48,9 @@ pub use status::{Entry, Process, Snapshot, Writer};
 mod registry;
 pub use registry::{Broken, Registry};
 
+mod cache_lock;
+pub use cache_lock::{CacheHolder, CacheLock};
+
 mod error;
 pub use error::{Error, ErrorKind, Result};
 

@@ -1,0 +1,197 @@
+//! The hold that a command has on the build directory: which one it gets, and when it changes. The only place that takes
+//! sessions on it.
+
+use std::env;
+use std::process::Command;
+use std::time::Duration;
+
+use buildlock::{ErrorKind, Mode, Record, Registry, Request, Session, Timeout};
+
+use crate::class::{self, Class};
+use crate::config::{Config, LockMode, LockTimeout};
+use crate::error::{Error, Result};
+use crate::flags::Cli;
+use crate::interrupt::Interrupts;
+use crate::launch::Launch;
+use crate::shell::Shell;
+use crate::waiting::WaitLine;
+
+/// What a command holds.
+#[derive(Debug)]
+pub struct Hold {
+    session: Option<Session>,
+    class: Class,
+}
+
+impl Hold {
+    /// Takes the hold that a command line asks for, and waits for it as long as the configuration says.
+    ///
+    /// # Errors
+    /// Where it cannot be had in time, a signal came, or the lock folder cannot be used.
+    pub fn take(
+        cli: &Cli,
+        config: &Config,
+        launch: &Launch,
+        shell: Shell,
+        interrupts: &Interrupts,
+    ) -> Result<Self> {
+        let class = class::class(cli, config.build.lock_mode);
+        let Some(mode) = first_mode(class) else {
+            say_why_unlocked(cli, config, shell);
+            return Ok(Self { session: None, class });
+        };
+        let registry = Registry::open(&config.build.lock_dir)?;
+        let mut line = WaitLine::new(shell);
+        let request = Request::new(mode, cli.command.name())
+            .command(command_line())
+            .timeout(timeout(config.build.lock_timeout))
+            .timeout_advice(timeout_advice(config.build.lock_timeout))
+            .cancel(interrupts.cancel())
+            .uses(used_of_the_cache(launch))
+            .on_wait(|waiting| line.update(waiting));
+        let taken = Session::acquire(&registry, request);
+        drop(line);
+        match taken {
+            Ok(session) => Ok(Self {
+                session: Some(session),
+                class,
+            }),
+            Err(e) if e.kind() == ErrorKind::Cancelled => {
+                interrupts.check()?;
+                Err(Error::bug(e.to_string()))
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Whether this command may change the build directory now.
+    #[must_use]
+    pub fn is_exclusive(&self) -> bool {
+        self.session
+            .as_ref()
+            .is_some_and(|session| session.mode() == Mode::Exclusive)
+    }
+
+    /// The session, unless the command runs without one.
+    #[must_use]
+    pub fn session(&self) -> Option<&Session> {
+        self.session.as_ref()
+    }
+
+    /// The last mutator, if it died while it held the build directory.
+    #[must_use]
+    pub fn unfinished(&self) -> Option<&Record> {
+        self.session.as_ref().and_then(Session::unfinished)
+    }
+
+    /// Between the two halves of a command: what is to be built is built, and from now on it is only read (`test`,
+    /// `bench`) or no longer needed (`run`).
+    ///
+    /// # Errors
+    /// Where the lock folder cannot be used any more.
+    pub fn built(&mut self) -> Result<()> {
+        match self.class {
+            Class::MutatorThenReader => self.session.as_mut().map_or(Ok(()), Session::downgrade)?,
+            Class::MutatorThenNothing => self.session.take().map_or(Ok(()), Session::release)?,
+            Class::None | Class::Reader | Class::Mutator => {}
+        }
+        Ok(())
+    }
+
+    /// Prepares a command that works for this one: nested in the session, and keeping it alive should we be killed.
+    pub fn lend(&self, command: &mut Command) {
+        if let Some(session) = &self.session {
+            session.lend(command);
+        }
+    }
+
+    /// Lets go. All that the command started must have ended.
+    ///
+    /// # Errors
+    /// Where the files of the session cannot be removed.
+    pub fn end(self) -> Result<()> {
+        Ok(self.session.map_or(Ok(()), Session::release)?)
+    }
+}
+
+fn first_mode(class: Class) -> Option<Mode> {
+    match class {
+        Class::None => None,
+        Class::Reader => Some(Mode::Shared),
+        Class::Mutator | Class::MutatorThenReader | Class::MutatorThenNothing => Some(Mode::Exclusive),
+    }
+}
+
+/// A command that would take the lock, and is told not to, says so.
+fn say_why_unlocked(cli: &Cli, config: &Config, shell: Shell) {
+    if cli.global.dry_run || class::by_command(&cli.command) == Class::None {
+        return;
+    }
+    let why = match (cli.global.bypass_bootstrap_lock, config.build.lock_mode) {
+        (true, _) => "--bypass-bootstrap-lock",
+        (false, LockMode::Off) => "build.lock-mode = \"off\"",
+        (false, LockMode::ReadWrite | LockMode::Exclusive) => return,
+    };
+    shell.warn(format_args!(
+        "no lock is taken ({why}): other commands may change the build directory meanwhile"
+    ));
+}
+
+/// The command line as the user knows it: our own program's name is of no interest to anybody.
+fn command_line() -> Vec<String> {
+    let arguments = env::args_os()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned());
+    ["./x".to_owned()].into_iter().chain(arguments).collect()
+}
+
+fn timeout(configured: LockTimeout) -> Timeout {
+    match configured {
+        LockTimeout::Never => Timeout::Never,
+        LockTimeout::After(Duration::ZERO) => Timeout::AtOnce,
+        LockTimeout::After(time) => Timeout::After(time),
+    }
+}
+
+fn timeout_advice(configured: LockTimeout) -> &'static str {
+    match timeout(configured) {
+        Timeout::AtOnce => {
+            "leave out --no-wait, or allow a wait with --lock-timeout SECS or `build.lock-timeout`"
+        }
+        Timeout::Never | Timeout::After(_) => {
+            "--lock-timeout SECS or `build.lock-timeout` allows more; `./x lock status` shows all"
+        }
+    }
+}
+
+/// What must not be collected while this command runs, or waits: its toolchain and its driver, by their folder's name below
+/// `build.cache-dir`.
+fn used_of_the_cache(launch: &Launch) -> Vec<String> {
+    let stage0 = (launch.stage0 != "local").then(|| format!("stage0/{}", launch.stage0));
+    let driver = (!launch.fingerprint.is_empty()).then(|| format!("driver/{}", launch.fingerprint));
+    stage0.into_iter().chain(driver).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_builds_first_asks_for_the_exclusive_hold() {
+        assert_eq!(first_mode(Class::Reader), Some(Mode::Shared));
+        assert_eq!(first_mode(Class::MutatorThenReader), Some(Mode::Exclusive));
+        assert_eq!(first_mode(Class::MutatorThenNothing), Some(Mode::Exclusive));
+        assert_eq!(first_mode(Class::None), None);
+    }
+
+    #[test]
+    fn a_timeout_names_the_flag_and_the_key() {
+        for configured in [
+            LockTimeout::After(Duration::ZERO),
+            LockTimeout::After(Duration::from_secs(3)),
+        ] {
+            let advice = timeout_advice(configured);
+            assert!(advice.contains("--lock-timeout") && advice.contains("build.lock-timeout"));
+        }
+    }
+}

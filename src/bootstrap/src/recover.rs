@@ -1,0 +1,43 @@
+//! After a crash: what a command that was killed while it changed the build directory left behind.
+
+use buildlock::{HumanDuration, Record};
+
+use crate::context::Context;
+use crate::error::Result;
+use crate::outputs::Outputs;
+
+/// Tells the user if the last command that changed the build directory did not finish. If this one may change it, too, it
+/// removes what was left half made, and its own clean end takes the mark away.
+///
+/// Cargo's target directories need nothing of this: cargo finds out by itself what is not complete.
+///
+/// # Errors
+/// Where what was left cannot be removed.
+pub fn after_a_crash(ctx: &Context) -> Result<()> {
+    let Some(record) = ctx.hold.unfinished() else {
+        return Ok(());
+    };
+    let what = describe(record);
+    if ctx.hold.is_exclusive() {
+        ctx.shell
+            .warn(format_args!("{what}; what it left half made is made anew"));
+        Outputs::of(&ctx.config.build.build_dir).recover()
+    } else {
+        let outputs = ctx.host_bin();
+        ctx.shell.warn(format_args!(
+            "{what}; what it was to change may be out of date (such as {}) until it is run again",
+            outputs.display()
+        ));
+        Ok(())
+    }
+}
+
+fn describe(record: &Record) -> String {
+    format!(
+        "`{}` (pid {}, of {}, started {} ago) was ended before it had finished",
+        record.command_line(),
+        record.who.pid,
+        record.who.user,
+        HumanDuration(record.age()),
+    )
+}
