@@ -4,6 +4,7 @@ pub mod class;
 pub mod config;
 pub mod flags;
 pub mod launch;
+pub mod relaunch;
 
 pub mod hold;
 pub mod interrupt;
@@ -18,6 +19,14 @@ pub mod recover;
 pub mod suites;
 pub mod tally;
 pub mod workspace;
+
+pub mod components;
+pub mod stage0;
+
+pub mod aside;
+pub mod dist;
+pub mod setup;
+pub mod tidy;
 
 pub mod error;
 pub mod exit;

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::sys;
 
@@ -42,6 +42,12 @@ impl Cancel {
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.0.cancelled.load(Ordering::SeqCst)
+    }
+
+    /// Sleeps for a while, or until it is used. Returns whether it was.
+    pub fn pause(&self, time: Duration) -> bool {
+        self.sleep_until(Instant::now().checked_add(time), || false);
+        self.is_cancelled()
     }
 
     fn ring(&self) {
@@ -128,8 +134,6 @@ impl Blocked {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn open(path: &std::path::Path) -> File {

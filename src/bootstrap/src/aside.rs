@@ -1,0 +1,97 @@
+//! Files and folders that are made aside and renamed into place, so that whoever looks sees the old one or the new one,
+//! whole, and a crash leaves nothing half done.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+use tempfile::NamedTempFile;
+
+/// Replaces a file's content. The file keeps its permissions; a new one gets those that new files get.
+///
+/// # Errors
+/// Where it cannot be written. Then what stood there still stands.
+pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+    let old = fs::metadata(path).ok().map(|metadata| metadata.permissions());
+    let mut new = beside(path)?;
+    new.write_all(content)?;
+    if let Some(permissions) = old {
+        new.as_file().set_permissions(permissions)?;
+    }
+    keep(new, path)
+}
+
+/// Copies a file with its permissions, over one that may be running.
+///
+/// # Errors
+/// As [`write`].
+pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let mut source = File::open(from)?;
+    let mut new = beside(to)?;
+    // Through the descriptors: on file systems that can, the two share their blocks.
+    io::copy(&mut source, new.as_file_mut())?;
+    new.as_file().set_permissions(source.metadata()?.permissions())?;
+    keep(new, to)
+}
+
+/// A new file in the folder that `path` is in; the folder is made where it is missing.
+fn beside(path: &Path) -> io::Result<NamedTempFile> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(folder)?;
+    let mut aside = tempfile::Builder::new();
+    aside.prefix(".aside-");
+    #[cfg(unix)]
+    let aside = aside.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    aside.tempfile_in(folder)
+}
+
+fn keep(new: NamedTempFile, path: &Path) -> io::Result<()> {
+    // Otherwise a power failure could leave the new name with no content.
+    new.as_file().sync_all()?;
+    new.persist(path).map_err(|e| e.error)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_and_nothing_else_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/er/file");
+        write(&path, b"one").unwrap();
+        write(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn permissions_are_kept_by_both() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("program");
+        fs::write(&program, "#!/bin/sh").unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        write(&program, b"#!/bin/sh\n").unwrap();
+        let copied = folder.path().join("copy");
+        copy(&program, &copied).unwrap();
+        for path in [program, copied] {
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o755);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_replaced_still_stands() {
+        let folder = tempfile::tempdir().unwrap();
+        let taken = folder.path().join("taken");
+        fs::create_dir_all(taken.join("inside")).unwrap();
+        assert!(write(&taken, b"x").is_err());
+        assert!(taken.join("inside").is_dir());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,414 @@
+//! Toolchains in the cache: found, or made under the cache lock.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use buildlock::{CacheHolder, CacheLock, ErrorKind, Timeout};
+
+use super::Event;
+use super::cancelled;
+use super::download::Downloader;
+use super::pin::{Component, Pin};
+use super::unpack::unpack;
+use crate::error::Error;
+use crate::interrupt::Interrupts;
+
+/// The content-addressed cache, and the locks that belong to it.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    folder: PathBuf,
+    lock_folders: Vec<PathBuf>,
+}
+
+impl Cache {
+    /// The cache in `folder`, used from `build_dir` with the lock folder `lock_dir`.
+    ///
+    /// A cache outside of the build directory may be filled from several, whose lock folders differ: it then has a lock of
+    /// its own, taken after that of the lock folder. The launcher does the same.
+    #[must_use]
+    pub fn new(folder: &Path, build_dir: &Path, lock_dir: &Path) -> Self {
+        let mut lock_folders = vec![lock_dir.to_owned()];
+        if !folder.starts_with(build_dir) {
+            lock_folders.push(folder.to_owned());
+        }
+        Self {
+            folder: folder.to_owned(),
+            lock_folders,
+        }
+    }
+
+    /// Whether other build directories may use it, too.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.lock_folders.len() > 1
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where a toolchain is, or will be.
+    #[must_use]
+    pub fn toolchain(&self, key: &str) -> PathBuf {
+        self.toolchains().join(key)
+    }
+
+    /// Where a driver is, or will be.
+    #[must_use]
+    pub fn driver(&self, fingerprint: &str) -> PathBuf {
+        self.drivers().join(fingerprint)
+    }
+
+    pub(super) fn toolchains(&self) -> PathBuf {
+        self.folder.join("stage0")
+    }
+
+    pub(super) fn drivers(&self) -> PathBuf {
+        self.folder.join("driver")
+    }
+
+    pub(super) fn downloads(&self) -> PathBuf {
+        self.folder.join("downloads")
+    }
+
+    /// Takes the cache's locks, in order.
+    pub(super) fn lock(
+        &self,
+        doing: &str,
+        patience: Patience<'_>,
+        say: &mut dyn FnMut(&Event<'_>),
+    ) -> Result<Vec<CacheLock>, Error> {
+        self.lock_folders
+            .iter()
+            .map(|folder| {
+                let waiting = |holder: Option<&CacheHolder>| say(&Event::Waiting(holder));
+                let me = CacheHolder::me(crate::hold::command_line().join(" "), doing);
+                let cancel = patience.interrupts.cancel();
+                CacheLock::acquire(folder, me, patience.timeout, waiting, cancel).map_err(|e| {
+                    match e.kind() {
+                        ErrorKind::Timeout => {
+                            Error::from(e).advice("--lock-timeout SECS or `build.lock-timeout` allows more")
+                        }
+                        ErrorKind::Cancelled => cancelled(patience.interrupts),
+                        _ => Error::from(e),
+                    }
+                })
+            })
+            .collect()
+    }
+
+    /// A new folder to make things in that a rename will then put in place. Whatever lies beside it was left by somebody
+    /// who was killed, and is removed: the cache lock must be held.
+    pub(super) fn staging(&self) -> Result<tempfile::TempDir, Error> {
+        let folder = self.folder.join("staging");
+        match fs::remove_dir_all(&folder) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::io("cannot remove what was left in", &folder, e));
+            }
+            _ => {}
+        }
+        fs::create_dir_all(&folder)
+            .and_then(|()| tempfile::tempdir_in(&folder))
+            .map_err(|e| Error::io("cannot create a folder in", &folder, e))
+    }
+}
+
+/// How to wait for the cache lock.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience<'a> {
+    /// For how long.
+    pub timeout: Timeout,
+    /// What ends the wait, and a download or unpacking.
+    pub interrupts: &'a Interrupts,
+}
+
+/// The pinned toolchains for one host.
+#[derive(Clone, Copy, Debug)]
+pub struct Toolchains<'a> {
+    /// Which ones.
+    pub pin: &'a Pin,
+    /// The host's target triple.
+    pub host: &'a str,
+    /// Where archives come from.
+    pub server: &'a str,
+    /// Where toolchains go.
+    pub cache: &'a Cache,
+    /// How to wait for whoever else puts something there.
+    pub patience: Patience<'a>,
+}
+
+impl Toolchains<'_> {
+    /// Returns the folder of the pinned toolchain with one component more than the compiler, its standard library and
+    /// cargo; makes it where it is missing. Its programs are in `bin`.
+    ///
+    /// # Errors
+    /// Where the pin has no archive for the host, or it cannot be had.
+    pub fn with(&self, component: Component, say: &mut dyn FnMut(&Event<'_>)) -> Result<PathBuf, Error> {
+        let key = self.key_with(component)?;
+        let folder = self.cache.toolchain(&key);
+        // Complete or absent: what is there needs no look, and no lock.
+        if folder.is_dir() {
+            return Ok(folder);
+        }
+        let doing = format!("unpacking {}", component.name());
+        let locks = self.cache.lock(&doing, self.patience, say)?;
+        if !folder.is_dir() {
+            self.make(component, &folder, say)?;
+        }
+        say(&Event::Done);
+        drop(locks);
+        Ok(folder)
+    }
+
+    /// The keys of all toolchains that [`Toolchains::with`] and the launcher make of this pin.
+    ///
+    /// # Errors
+    /// Where the pin has no archives for the host.
+    pub fn keys(&self) -> Result<Vec<String>, Error> {
+        Component::ALL
+            .iter()
+            .map(|&component| self.key_with(component))
+            .collect()
+    }
+
+    fn key_with(&self, component: Component) -> Result<String, Error> {
+        let mut components = Component::BASE.to_vec();
+        components.push(component);
+        self.pin.key(&components, self.host)
+    }
+
+    fn make(
+        &self,
+        component: Component,
+        folder: &Path,
+        say: &mut dyn FnMut(&Event<'_>),
+    ) -> Result<(), Error> {
+        let staging = self.cache.staging()?;
+        let tree = staging.path().join("toolchain");
+        let base = self.cache.toolchain(&self.pin.key(&Component::BASE, self.host)?);
+        if base.is_dir() {
+            link_tree(&base, &tree).map_err(|e| Error::io("cannot copy the toolchain to", &tree, e))?;
+        } else {
+            fs::create_dir(&tree).map_err(|e| Error::io("cannot create", &tree, e))?;
+            for part in Component::BASE {
+                self.add(part, &tree, say)?;
+            }
+        }
+        if !Component::BASE.contains(&component) {
+            self.add(component, &tree, say)?;
+        }
+        sync_folder(&tree).map_err(|e| Error::io("cannot write", &tree, e))?;
+        let shelf = self.cache.toolchains();
+        fs::create_dir_all(&shelf)
+            .and_then(|()| fs::rename(&tree, folder))
+            .and_then(|()| sync_folder(&shelf))
+            .map_err(|e| Error::io("cannot put the toolchain in place as", folder, e))
+    }
+
+    fn add(&self, component: Component, tree: &Path, say: &mut dyn FnMut(&Event<'_>)) -> Result<(), Error> {
+        let archive = self.pin.archive(component, self.host)?;
+        let interrupts = self.patience.interrupts;
+        let mut downloader = Downloader {
+            server: self.server,
+            interrupts,
+            say,
+        };
+        let (path, file) = downloader.archive(&archive, &self.cache.downloads())?;
+        say(&Event::Unpacking {
+            name: archive.file_name(),
+        });
+        unpack(&path, file, tree, interrupts)?;
+        let program = component.program().map(|name| {
+            tree.join("bin")
+                .join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
+        });
+        match program {
+            Some(program) if !program.is_file() => {
+                let name = program.file_name().unwrap_or(OsStr::new("?"));
+                Err(Error::environment(format!(
+                    "`{}` has no bin/{}",
+                    path.display(),
+                    name.display()
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Makes a second tree of the same files. Toolchains never change, so the two may share them.
+fn link_tree(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            link_tree(&source, &target)?;
+        } else if kind.is_symlink() {
+            super::unpack::symlink(&fs::read_link(&source)?, &target)?;
+        } else if fs::hard_link(&source, &target).is_err() {
+            // Some file systems have no hard links, others few of one file.
+            fs::copy(&source, &target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the names in a folder survive a power failure.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        fs::File::open(folder)?.sync_all()
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::download::tests::Served;
+    use super::super::pin::tests::HOST;
+    use super::super::unpack::tests::What;
+    use super::*;
+
+    /// A dist server in a folder, a pin of what it serves, and a cache.
+    struct Scene {
+        served: Served,
+        cache: Cache,
+    }
+
+    fn scene() -> Scene {
+        let served = Served::new();
+        let build = served.folder.path().join("build");
+        let cache = Cache::new(&build.join("cache"), &build, &build.join("session"));
+        Scene { served, cache }
+    }
+
+    impl Scene {
+        fn with(&self, pin: &Pin, component: Component) -> Result<PathBuf, Error> {
+            let patience = Patience {
+                timeout: Timeout::Never,
+                interrupts: &Interrupts::default(),
+            };
+            let server = self.served.address();
+            let cache = &self.cache;
+            let toolchains = Toolchains {
+                pin,
+                host: HOST,
+                server: &server,
+                cache,
+                patience,
+            };
+            toolchains.with(component, &mut |_| {})
+        }
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_component_makes_another_toolchain_beside_the_base() {
+        let scene = scene();
+        let pin = scene.served.pin();
+        let base = scene.with(&pin, Component::Rustc).unwrap();
+        assert_eq!(names(&base.join("bin")), ["cargo", "rustc"]);
+        let with_rustfmt = scene.with(&pin, Component::Rustfmt).unwrap();
+        assert_ne!(base, with_rustfmt);
+        assert_eq!(names(&with_rustfmt.join("bin")), ["cargo", "rustc", "rustfmt"]);
+        assert_eq!(names(&base.join("bin")), ["cargo", "rustc"], "the base changed");
+        assert_eq!(names(&scene.cache.folder().join("staging")), [""; 0]);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt as _;
+            let inode = |tree: &Path| fs::metadata(tree.join("bin/rustc")).unwrap().ino();
+            assert_eq!(inode(&base), inode(&with_rustfmt), "the compiler was copied");
+        }
+    }
+
+    #[test]
+    fn what_is_there_needs_neither_lock_nor_server() {
+        let scene = scene();
+        let pin = scene.served.pin();
+        let first = scene.with(&pin, Component::Clippy).unwrap();
+        scene.served.remove_all();
+        let _held = scene
+            .cache
+            .lock(
+                "x",
+                Patience {
+                    timeout: Timeout::Never,
+                    interrupts: &Interrupts::default(),
+                },
+                &mut |_| {},
+            )
+            .unwrap();
+        assert_eq!(scene.with(&pin, Component::Clippy).unwrap(), first);
+    }
+
+    #[test]
+    fn a_failure_leaves_nothing_that_counts() {
+        let scene = scene();
+        let pin = scene.served.pin();
+        let clippy = pin.archive(Component::Clippy, HOST).unwrap();
+        scene.served.tamper(&clippy.key);
+        let error = scene.with(&pin, Component::Clippy).unwrap_err();
+        assert!(error.to_string().contains("src/stage0 pins"), "{error}");
+        assert!(!scene.cache.toolchains().exists());
+        assert!(!scene.cache.downloads().join(clippy.file_name()).exists());
+    }
+
+    #[test]
+    fn an_archive_without_its_program_is_refused() {
+        let mut scene = scene();
+        scene.served.serve(
+            Component::Rustfmt,
+            &[("r/rustfmt-preview/bin/other", What::Program("x"))],
+        );
+        let error = scene.with(&scene.served.pin(), Component::Rustfmt).unwrap_err();
+        assert!(error.to_string().contains("has no bin/rustfmt"), "{error}");
+        assert!(!scene.cache.toolchains().exists());
+    }
+
+    #[test]
+    fn a_cached_archive_that_was_tampered_with_is_fetched_again() {
+        let scene = scene();
+        let pin = scene.served.pin();
+        let folder = scene.with(&pin, Component::Rustfmt).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        let archive = scene
+            .cache
+            .downloads()
+            .join(pin.archive(Component::Rustfmt, HOST).unwrap().file_name());
+        let good = fs::read(&archive).unwrap();
+        fs::write(&archive, "tampered").unwrap();
+        scene.with(&pin, Component::Rustfmt).unwrap();
+        assert_eq!(fs::read(&archive).unwrap(), good);
+    }
+
+    #[test]
+    fn what_a_killed_run_left_in_staging_is_swept() {
+        let scene = scene();
+        let left = scene.cache.folder().join("staging/left/behind");
+        fs::create_dir_all(&left).unwrap();
+        scene.with(&scene.served.pin(), Component::Rustc).unwrap();
+        assert!(!left.exists());
+    }
+
+    #[test]
+    fn only_a_cache_outside_of_the_build_directory_is_shared() {
+        let lock_folders =
+            |cache: &str| Cache::new(cache.as_ref(), "/b".as_ref(), "/b/session".as_ref()).lock_folders;
+        assert_eq!(lock_folders("/b/cache"), [Path::new("/b/session")]);
+        assert_eq!(lock_folders("/c"), [Path::new("/b/session"), Path::new("/c")]);
+    }
+}

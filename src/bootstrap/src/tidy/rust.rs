@@ -1,0 +1,52 @@
+//! Rules for Rust sources: each says what it is for, none is left unfinished, none is too long.
+
+use super::code::without_comments_and_literals;
+use super::text::numbered;
+use super::{Finding, Rules, Source};
+
+/// How many lines a file may have, without the unit tests at its end.
+const LINES_MAX: usize = 600;
+
+/// Macros that mark what is not finished, written in parts only to be read as a list.
+const UNFINISHED: [&str; 3] = ["todo!", "dbg!", "unimplemented!"];
+
+pub(super) fn look(source: &Source<'_>, rules: Rules, findings: &mut Vec<Finding>) {
+    if rules == Rules::Generic {
+        return;
+    }
+    module_docs(source, findings);
+    length(source, findings);
+    let code = without_comments_and_literals(source.content);
+    for (number, line) in numbered(&code) {
+        for name in UNFINISHED {
+            if is_called(line, name) {
+                findings.push(source.finding(number, "unfinished", format!("`{name}` marks what is not finished")));
+            }
+        }
+        if line.contains("#[allow(") || line.contains("#![allow(") {
+            let what = "a lint is switched off; `#[expect(…, reason = \"…\")]` says why, and when it is no longer so";
+            findings.push(source.finding(number, "allow", what));
+        }
+    }
+}
+
+fn module_docs(source: &Source<'_>, findings: &mut Vec<Finding>) {
+    if !source.content.starts_with("//! ") {
+        findings.push(source.finding(1, "module-docs", "the file does not begin by saying what it is for (`//! …`)"));
+    }
+}
+
+fn length(source: &Source<'_>, findings: &mut Vec<Finding>) {
+    let code = source.content.find("\n#[cfg(test)]\nmod ").map_or(source.content, |at| &source.content[..at]);
+    let lines = code.lines().count();
+    if lines > LINES_MAX {
+        let what = format!("the file has {lines} lines before its tests, more than {LINES_MAX}: it has more than one job");
+        findings.push(source.finding(0, "long-file", what));
+    }
+}
+
+/// Whether a macro is called, and not another whose name ends like it.
+fn is_called(line: &str, name: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    line.match_indices(name).any(|(at, _)| !line[..at].ends_with(is_part))
+}
