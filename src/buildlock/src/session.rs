@@ -9,10 +9,11 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::ancestry::Ancestry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gate::RegistryId;
-use crate::protocol::{self, Write};
+use crate::protocol::{self, Mark, Write};
 use crate::queue::{Claim, Decision, Mode, SessionId, State, Ticket, blockers, may_have_kin};
 use crate::record::{Record, Who, now_unix_ms};
-use crate::registry::{Living, Locks, Patience, Registry, Transition};
+use crate::registry::{Locks, Patience, Registry, Transition};
+use crate::scan::{Ahead, Liveness, Living};
 use crate::sys;
 use crate::wait::{Blocked, Cancel, Then};
 
@@ -266,7 +267,8 @@ impl Session {
     /// Does nothing where the session holds exclusively already.
     ///
     /// # Errors
-    /// As [`Session::acquire`]. The session still holds what it held.
+    /// As [`Session::acquire`]. The session still holds what it held, but its snapshot is as uncertain as after a success:
+    /// another tree's upgrade may have been let pass, and may be changing things still.
     pub fn upgrade(&mut self, mut request: Request<'_>) -> Result<()> {
         if self.mode() == Mode::Exclusive {
             return Ok(());
@@ -295,14 +297,15 @@ impl Session {
             return Ok(());
         };
         let exclusive = self.claims[at].claim.ticket;
+        let registry = self.registry.clone();
         if self.claims.len() > 1 {
             // An upgrade of its own shared hold is taken back: that hold still stands.
-            self.registry
-                .apply(protocol::finish(exclusive), &mut self.locks)?;
-            self.claims.remove(at);
-            return Ok(());
+            let done = self.finish(exclusive);
+            if done.is_ok() || is_let_go(&registry, exclusive) {
+                self.forget(exclusive);
+            }
+            return done;
         }
-        let registry = self.registry.clone();
         let mut gate = registry.enter(&Patience {
             deadline: None,
             cancel: &Cancel::new(),
@@ -311,16 +314,17 @@ impl Session {
         shared.claim.ticket = gate.gate.next;
         shared.claim.mode = Mode::Shared;
         shared.granted_unix_ms = Some(now_unix_ms());
-        let published = protocol::downgrade(gate.gate, shared.clone(), exclusive);
+        let mark = gate.mark_after(self.told())?;
+        let published = protocol::downgrade(gate.gate, shared.clone(), exclusive, mark);
         let done = gate.apply(published, &mut self.locks);
-        if self.locks.iter().any(|(t, _)| *t == exclusive) {
+        if done.is_err() && !is_let_go(&registry, exclusive) {
             // It failed before the exclusive claim was let go of: take back what was published.
             withdraw(&registry, shared.claim.ticket, &mut self.locks);
             return done;
         }
         tracing::debug!(session = %self.id, "downgraded");
-        self.claims[at] = shared;
-        self.unfinished = None;
+        self.forget(exclusive);
+        self.claims.push(shared);
         done
     }
 
@@ -361,8 +365,8 @@ impl Session {
         self.epoch
     }
 
-    /// The last mutator, if it died while it held the lock: what it was to change may be half done. A mutator's clean end
-    /// removes the mark.
+    /// The last mutator, if it died while it held the lock: what it was to change may be half done. The clean end of a
+    /// mutator that was told so removes the mark.
     #[must_use]
     pub fn unfinished(&self) -> Option<&Record> {
         self.unfinished.as_ref()
@@ -459,13 +463,13 @@ impl Session {
                 queued.wait(on, request, &mut self.locks)
             }
         });
-        match granted {
-            Ok(epoch) => {
+        match granted.and_then(|epoch| Ok((epoch, registry.folder().read_unfinished()?))) {
+            Ok((epoch, unfinished)) => {
                 tracing::debug!(%ticket, epoch, waited_us = elapsed_us(start), "granted");
                 self.id = record.claim.session;
                 self.epoch = epoch;
                 self.claims.push(record);
-                self.unfinished = registry.folder().read_unfinished()?;
+                self.unfinished = unfinished;
                 Ok(())
             }
             Err(e) => {
@@ -506,22 +510,50 @@ impl Session {
         }
     }
 
+    /// The mutator whose death this session was told of.
+    fn told(&self) -> Option<Ticket> {
+        self.unfinished.as_ref().map(|mark| mark.claim.ticket)
+    }
+
+    /// Lets go of an exclusive claim, at a clean end.
+    fn finish(&mut self, exclusive: Ticket) -> Result<()> {
+        let told = self.told();
+        if told.is_none() {
+            return self.registry.apply(protocol::finish(exclusive, Mark::Stays), &mut self.locks);
+        }
+        let mut gate = self.registry.enter(&Patience {
+            deadline: None,
+            cancel: &Cancel::new(),
+        })?;
+        let mark = gate.mark_after(told)?;
+        gate.apply(protocol::finish(exclusive, mark), &mut self.locks)
+    }
+
+    /// Drops a claim that is not registered any more, and the lock that a failed write may have left.
+    fn forget(&mut self, exclusive: Ticket) {
+        self.claims.retain(|r| r.claim.ticket != exclusive);
+        self.unfinished = None;
+        if let Some(at) = self.locks.iter().position(|(t, _)| *t == exclusive) {
+            drop(sys::unlock(&self.locks.remove(at).1));
+        }
+    }
+
     fn let_go(&mut self) -> Result<()> {
         let mut done = Ok(());
         // The newest first: the exclusive claim of an upgrade goes before the shared one that it stands on.
         for record in std::mem::take(&mut self.claims).into_iter().rev() {
             let ticket = record.claim.ticket;
-            let writes = match record.claim.mode {
+            let let_go = match record.claim.mode {
                 // Unwinding is no clean end: the mark that a killed session would leave is left here, too.
                 Mode::Exclusive if std::thread::panicking() => {
                     let mut writes = protocol::sweep(ticket, Some(&record.claim));
                     writes.push(Write::Unlock(ticket));
-                    writes
+                    self.registry.apply(writes, &mut self.locks)
                 }
-                Mode::Exclusive => protocol::finish(ticket),
-                Mode::Shared => protocol::let_go(ticket),
+                Mode::Exclusive => self.finish(ticket),
+                Mode::Shared => self.registry.apply(protocol::let_go(ticket), &mut self.locks),
             };
-            done = done.and(self.registry.apply(writes, &mut self.locks));
+            done = done.and(let_go);
             tracing::debug!(%ticket, held_us = record.age().as_micros() as u64, "let go");
         }
         // Also what a failed removal left locked: a lock must not outlive its session.
@@ -544,7 +576,7 @@ impl Drop for Session {
 struct Queued<'a> {
     registry: &'a Registry,
     record: &'a mut Record,
-    ahead: Vec<Ticket>,
+    ahead: Ahead,
     start: Instant,
     patience: Patience<'a>,
 }
@@ -740,6 +772,14 @@ fn timed_out(registry: &Registry, request: &Request<'_>, start: Instant, holder:
 fn withdraw(registry: &Registry, ticket: Ticket, locks: &mut Locks) {
     drop(registry.apply(protocol::let_go(ticket), locks));
     locks.retain(|(t, _)| *t != ticket);
+}
+
+/// Whether a claim's lock file is gone, and with it the claim. Where that cannot be told, it is taken to stand.
+fn is_let_go(registry: &Registry, ticket: Ticket) -> bool {
+    registry
+        .folder()
+        .liveness(ticket)
+        .is_ok_and(|l| l == Liveness::Gone)
 }
 
 fn busy_is_none<T>(result: Result<T>) -> Result<Option<T>> {
