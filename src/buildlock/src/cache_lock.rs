@@ -303,13 +303,27 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let lock = take(folder.path(), "unpacking");
         for timeout in [Timeout::AtOnce, Timeout::After(Duration::from_millis(2))] {
-            let error = CacheLock::acquire(folder.path(), CacheHolder::me("test", ""), timeout, |_| {}, &Cancel::new()).unwrap_err();
+            let error = CacheLock::acquire(
+                folder.path(),
+                CacheHolder::me("test", ""),
+                timeout,
+                |_| {},
+                &Cancel::new(),
+            )
+            .unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Timeout);
             assert!(error.to_string().contains("unpacking"), "{error}");
         }
         let cancel = Cancel::new();
         cancel.cancel();
-        let error = CacheLock::acquire(folder.path(), CacheHolder::me("test", ""), Timeout::Never, |_| {}, &cancel).unwrap_err();
+        let error = CacheLock::acquire(
+            folder.path(),
+            CacheHolder::me("test", ""),
+            Timeout::Never,
+            |_| {},
+            &cancel,
+        )
+        .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Cancelled);
         drop(lock);
     }

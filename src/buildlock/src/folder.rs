@@ -12,6 +12,7 @@ use crate::faults;
 use crate::gate::{self, Gate};
 use crate::queue::Ticket;
 use crate::record::{self, Record};
+use crate::scan::Liveness;
 use crate::sys;
 
 const UNFINISHED: &str = "unfinished.json";
@@ -32,17 +33,6 @@ pub(crate) struct Listing {
     pub registered: Vec<Ticket>,
     /// Files of tickets that are not registered (any more).
     pub leftovers: Vec<PathBuf>,
-}
-
-/// What the kernel says of a registered session.
-#[derive(Debug)]
-pub(crate) enum Liveness {
-    /// Its lock is held.
-    Alive,
-    /// Its lock file is there, but free.
-    Dead,
-    /// Its lock file is not there.
-    Gone,
 }
 
 impl Folder {
@@ -187,9 +177,13 @@ impl Folder {
         let Some(file) = self.open_lock(ticket)? else {
             return Ok(Liveness::Gone);
         };
-        match faults::check("probe lock").and_then(|()| sys::try_lock_shared(&file)) {
-            Ok(true) => Ok(Liveness::Dead),
-            Ok(false) => Ok(Liveness::Alive),
+        let probed = faults::check("probe lock").and_then(|()| sys::try_lock_shared(&file));
+        // A lock that is free is no sign of death where its file lost its name meanwhile: its session let go.
+        let removed = probed.and_then(|free| Ok((free, free && sys::is_removed(&file)?)));
+        match removed {
+            Ok((true, true)) => Ok(Liveness::Gone),
+            Ok((true, false)) => Ok(Liveness::Dead),
+            Ok((false, _)) => Ok(Liveness::Alive),
             Err(e) => Err(Error::io(
                 "cannot probe the lock of another session",
                 &self.lock_path(ticket),

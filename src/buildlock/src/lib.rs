@@ -66,6 +66,7 @@ pub use record::{Lease, Record, Who};
 pub mod gate;
 pub mod protocol;
 pub mod queue;
+pub mod scan;
 pub use queue::{Mode, SessionId, State, Ticket};
 
 mod children;

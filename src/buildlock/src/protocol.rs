@@ -7,8 +7,8 @@
 //! * `<ticket>.lock`: **registers** a session by existing, and keeps it alive by being locked. Nothing else says so: a
 //!   record whose lock is free is dead, whatever it says, and whoever scans removes it.
 //! * `<ticket>.json`: the record, beside the locked file because Windows does not let others read one that is locked.
-//! * `unfinished.json`: the record of a mutator that died while it held the lock exclusively; it says that outputs may be
-//!   half written, until an exclusive session has come to a clean end.
+//! * `unfinished.json`: the mark of a mutator that died while it held the lock exclusively, which is its record. It says that
+//!   outputs may be half written, until a mutator that was told so has come to a clean end.
 //!
 //! The orders that matter, and why:
 //!
@@ -103,10 +103,35 @@ pub fn let_go(ticket: Ticket) -> Vec<Write> {
     ]
 }
 
-/// An exclusive session comes to a clean end, and with it what an earlier one may have left half done.
+/// What becomes of the mark that an earlier mutator left, at the clean end of a later one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mark {
+    /// It stays, or there is none.
+    Stays,
+    /// It is removed. The gate must be held, or another mark could take its place before it is.
+    Goes,
+}
+
+impl Mark {
+    /// What a mutator does that was `told`, when it was granted, of the death of one with that ticket, and finds `standing`
+    /// in its place now. It can vouch for nothing else: who died since then, around it or below it, is for the next.
+    #[must_use]
+    pub fn after(told: Option<Ticket>, standing: Option<Ticket>) -> Self {
+        if told.is_some() && told == standing {
+            Self::Goes
+        } else {
+            Self::Stays
+        }
+    }
+}
+
+/// An exclusive claim is let go of at a clean end. Needs the gate only where the mark goes.
 #[must_use]
-pub fn finish(ticket: Ticket) -> Vec<Write> {
-    let mut writes = vec![Write::ForgetUnfinished];
+pub fn finish(ticket: Ticket, mark: Mark) -> Vec<Write> {
+    let mut writes = match mark {
+        Mark::Stays => vec![],
+        Mark::Goes => vec![Write::ForgetUnfinished],
+    };
     writes.extend(let_go(ticket));
     writes
 }
@@ -115,9 +140,9 @@ pub fn finish(ticket: Ticket) -> Vec<Write> {
 ///
 /// `shared.claim.ticket` must be `gate.next`.
 #[must_use]
-pub fn downgrade(gate: Gate, shared: Record, exclusive: Ticket) -> Vec<Write> {
+pub fn downgrade(gate: Gate, shared: Record, exclusive: Ticket, mark: Mark) -> Vec<Write> {
     let mut writes = register(gate, shared);
-    writes.extend(finish(exclusive));
+    writes.extend(finish(exclusive, mark));
     writes
 }
 
@@ -163,9 +188,22 @@ mod tests {
         gate.next = Ticket(2);
         let mut shared = sample(2);
         shared.claim.mode = Mode::Shared;
-        let writes = downgrade(gate, shared, Ticket(1));
+        let writes = downgrade(gate, shared, Ticket(1), Mark::Goes);
         let place = |w: &Write| writes.iter().position(|x| x == w).unwrap();
         assert!(place(&Write::CreateLock(Ticket(2))) < place(&Write::RemoveLock(Ticket(1))));
+    }
+
+    #[test]
+    fn a_clean_end_removes_only_the_mark_that_it_was_told_of() {
+        let (first, second) = (Some(Ticket(1)), Some(Ticket(2)));
+        assert_eq!(Mark::after(first, first), Mark::Goes);
+        assert_eq!(Mark::after(first, second), Mark::Stays);
+        assert_eq!(Mark::after(first, None), Mark::Stays);
+        assert_eq!(Mark::after(None, second), Mark::Stays);
+        assert_eq!(Mark::after(None, None), Mark::Stays);
+        assert_eq!(finish(Ticket(3), Mark::Stays), let_go(Ticket(3)));
+        assert_eq!(finish(Ticket(3), Mark::Goes)[0], Write::ForgetUnfinished);
+        assert_eq!(finish(Ticket(3), Mark::Goes)[1..], let_go(Ticket(3)));
     }
 
     #[test]

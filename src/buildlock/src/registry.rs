@@ -5,32 +5,22 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::folder::{Folder, Liveness};
+use crate::folder::Folder;
 use crate::gate::{Gate, Malformed, PROTOCOL_VERSION, RegistryId};
-use crate::protocol::{self, Write};
-use crate::queue::{Claim, Decision, Mode, SessionId, State, Ticket, blocks_stranger, decide, may_have_kin};
+use crate::protocol::{self, Mark, Write};
+use crate::queue::{Claim, Decision, Ticket};
 use crate::record::Record;
+use crate::scan::{self, Ahead, Liveness, Living, View};
 use crate::sys;
 use crate::wait::{Blocked, Cancel, Then};
 
 /// How often to try for the gate before a thread is started to wait for it. It is held for microseconds.
 const GATE_TRIES: u32 = 64;
 
-/// More tickets than this are looked for in a listing of the folder, instead of one by one.
-const PROBES_MAX: usize = 64;
-
 /// The folder in which sessions meet. No daemon: whoever comes reads it, and writes it under the gate.
 #[derive(Clone, Debug)]
 pub struct Registry {
     folder: Folder,
-}
-
-/// A living session's place in the registry.
-#[derive(Clone, Debug)]
-pub(crate) struct Living {
-    pub claim: Claim,
-    /// Nothing where the record cannot be read: then the claim is the most cautious one, a granted exclusive hold.
-    pub record: Option<Record>,
 }
 
 /// The locks that a session holds, by ticket.
@@ -245,98 +235,30 @@ impl<'a> Transition<'a> {
         Ok(Self { folder, file, gate })
     }
 
-    /// Looks at one session, and removes it if it is dead.
-    fn probe(&mut self, ticket: Ticket) -> Result<Option<Living>> {
-        match self.folder.liveness(ticket)? {
-            Liveness::Gone => Ok(None),
-            Liveness::Alive => {
-                let record = self.folder.read_record(ticket)?;
-                let claim = record
-                    .as_ref()
-                    .map_or_else(|| most_cautious_claim(ticket), |r| r.claim.clone());
-                Ok(Some(Living { claim, record }))
-            }
-            Liveness::Dead => {
-                let record = self.folder.read_record(ticket)?;
-                tracing::debug!(%ticket, "removing the remains of a dead session");
-                self.apply(
-                    protocol::sweep(ticket, record.as_ref().map(|r| &r.claim)),
-                    &mut Locks::new(),
-                )?;
-                Ok(None)
-            }
-        }
-    }
-
     /// All living sessions, in order of their tickets. The remains of dead ones are removed.
     pub(crate) fn scan(&mut self) -> Result<Vec<Living>> {
-        let listing = self.folder.list()?;
-        for file in &listing.leftovers {
-            self.folder.remove(file)?;
-        }
-        listing
-            .registered
-            .iter()
-            .filter_map(|&ticket| self.probe(ticket).transpose())
-            .collect()
+        scan::living(self)
     }
 
-    /// Decides for a claim that is about to be registered. Also returns the tickets ahead of it, for [`Self::decide_again`].
-    pub(crate) fn decide(&mut self, me: &Claim) -> Result<(Decision, Vec<Ticket>)> {
-        if may_have_kin(me) {
-            return Ok((self.decide_among_kin(me)?, Vec::new()));
-        }
-        let listing = self.folder.list()?;
-        for file in &listing.leftovers {
-            self.folder.remove(file)?;
-        }
-        let mut ahead = listing.registered;
-        let decision = self.nearest_blocker(me, &mut ahead)?;
-        Ok((decision, ahead))
+    /// Decides for a claim that is about to be registered. Also returns who is ahead of it, for [`Self::decide_again`].
+    pub(crate) fn decide(&mut self, me: &Claim) -> Result<(Decision, Ahead)> {
+        let gate = self.gate;
+        scan::first(self, &gate, me)
     }
 
-    /// Decides for a claim that waits. Sessions that came after it cannot stand in its way unless they were granted, so
-    /// those that still wait behind it are not even looked at.
-    pub(crate) fn decide_again(&mut self, me: &Claim, ahead: &mut Vec<Ticket>) -> Result<Decision> {
-        if may_have_kin(me) {
-            return self.decide_among_kin(me);
-        }
-        let granted_behind = me.ticket.0 + 1..=self.gate.granted.0;
-        // While one waits, another's nested sessions may come and go by the thousand: then those that are left are few.
-        let mut behind: Vec<_> = if granted_behind.clone().nth(PROBES_MAX).is_none() {
-            granted_behind.map(Ticket).collect()
-        } else {
-            let mut registered = self.folder.list()?.registered;
-            registered.retain(|t| granted_behind.contains(&t.0));
-            registered
-        };
-        match self.nearest_blocker(me, &mut behind)? {
-            Decision::Granted => self.nearest_blocker(me, ahead),
-            wait @ Decision::Wait(_) => Ok(wait),
-        }
+    /// Decides for a claim that waits.
+    pub(crate) fn decide_again(&mut self, me: &Claim, ahead: &mut Ahead) -> Result<Decision> {
+        let gate = self.gate;
+        scan::again(self, &gate, me, ahead)
     }
 
-    fn decide_among_kin(&mut self, me: &Claim) -> Result<Decision> {
-        let claims: Vec<_> = self.scan()?.into_iter().map(|living| living.claim).collect();
-        Ok(decide(&claims, me))
-    }
-
-    /// The nearest of the sorted `tickets` that blocks a stranger. Those found dead or gone on the way are dropped from it.
-    fn nearest_blocker(&mut self, me: &Claim, tickets: &mut Vec<Ticket>) -> Result<Decision> {
-        tickets.retain(|&t| self.gate.may_block(t, me.ticket));
-        let mut harmless = Vec::new();
-        while let Some(ticket) = tickets.pop() {
-            let Some(living) = self.probe(ticket)? else {
-                continue;
-            };
-            harmless.push(ticket);
-            if blocks_stranger(&living.claim, me) {
-                tickets.extend(harmless.into_iter().rev());
-                return Ok(Decision::Wait(ticket));
-            }
+    /// What a mutator's clean end does about the mark that it was told of.
+    pub(crate) fn mark_after(&self, told: Option<Ticket>) -> Result<Mark> {
+        if told.is_none() {
+            return Ok(Mark::Stays);
         }
-        tickets.extend(harmless.into_iter().rev());
-        Ok(Decision::Granted)
+        let standing = self.folder.read_unfinished()?.map(|mark| mark.claim.ticket);
+        Ok(Mark::after(told, standing))
     }
 
     /// Whether a claim is still registered: not broken by somebody, its folder not removed.
@@ -357,15 +279,28 @@ impl<'a> Transition<'a> {
     }
 }
 
-/// What a session whose record cannot be read is taken for.
-fn most_cautious_claim(ticket: Ticket) -> Claim {
-    let session = SessionId(ticket.0);
-    Claim {
-        ticket,
-        session,
-        ancestors: Vec::new(),
-        mode: Mode::Exclusive,
-        state: State::Granted,
+impl View for Transition<'_> {
+    type Error = Error;
+
+    fn registered(&mut self) -> Result<Vec<Ticket>> {
+        let listing = self.folder.list()?;
+        for file in &listing.leftovers {
+            self.folder.remove(file)?;
+        }
+        Ok(listing.registered)
+    }
+
+    fn liveness(&mut self, ticket: Ticket) -> Result<Liveness> {
+        self.folder.liveness(ticket)
+    }
+
+    fn record(&mut self, ticket: Ticket) -> Result<Option<Record>> {
+        self.folder.read_record(ticket)
+    }
+
+    fn sweep(&mut self, writes: Vec<Write>) -> Result<()> {
+        tracing::debug!(?writes, "removing the remains of a dead session");
+        self.apply(writes, &mut Locks::new())
     }
 }
 

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::ancestry::Ancestry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gate::RegistryId;
-use crate::protocol::{self, Write};
+use crate::protocol::{self, Mark, Write};
 use crate::queue::{Claim, Decision, Mode, SessionId, State, Ticket, blockers, may_have_kin};
 use crate::record::{Record, Who, now_unix_ms};
-use crate::registry::{Living, Locks, Patience, Registry, Transition};
+use crate::registry::{Locks, Patience, Registry, Transition};
+use crate::scan::{Ahead, Living};
 use crate::sys;
 use crate::wait::{Blocked, Cancel, Then};
 
@@ -269,7 +270,8 @@ impl Session {
     /// Does nothing where the session holds exclusively already.
     ///
     /// # Errors
-    /// As [`Session::acquire`]. The session still holds what it held.
+    /// As [`Session::acquire`]. The session still holds what it held, but its snapshot is as uncertain as after a success:
+    /// another tree's upgrade may have been let pass, and may be changing things still.
     pub fn upgrade(&mut self, mut request: Request<'_>) -> Result<()> {
         if self.mode() == Mode::Exclusive {
             return Ok(());
@@ -300,11 +302,8 @@ impl Session {
         let exclusive = self.claims[at].claim.ticket;
         if self.claims.len() > 1 {
             // An upgrade of its own shared hold is taken back: that hold still stands.
-            self.claims.remove(at);
-            let done = self
-                .registry
-                .let_go(exclusive, protocol::finish(exclusive), &mut self.locks);
-            self.downgraded(&done);
+            let done = self.finish(exclusive);
+            self.downgraded(exclusive, &done);
             return Ok(());
         }
         let registry = self.registry.clone();
@@ -319,21 +318,23 @@ impl Session {
         shared.claim.ticket = gate.gate.next;
         shared.claim.mode = Mode::Shared;
         shared.granted_unix_ms = Some(now_unix_ms());
-        let published = protocol::downgrade(gate.gate, shared.clone(), exclusive);
+        let mark = gate.mark_after(self.told())?;
+        let published = protocol::downgrade(gate.gate, shared.clone(), exclusive, mark);
         let done = gate.apply(published, &mut self.locks);
         if self.locks.iter().any(|(t, _)| *t == exclusive) {
             // It failed before the exclusive claim was let go of: take back what was published.
             withdraw(&registry, shared.claim.ticket, &mut self.locks);
             return done;
         }
-        self.claims[at] = shared;
-        self.downgraded(&done);
+        self.claims.push(shared);
+        self.downgraded(exclusive, &done);
         Ok(())
     }
 
     /// From here on the session holds a shared claim only. That files of the exclusive one could not be removed changes
     /// nothing about it: whoever scans next removes them.
-    fn downgraded(&mut self, cleared: &Result<()>) {
+    fn downgraded(&mut self, exclusive: Ticket, cleared: &Result<()>) {
+        self.claims.retain(|r| r.claim.ticket != exclusive);
         self.unfinished = None;
         match cleared {
             Ok(()) => tracing::debug!(session = %self.id, "downgraded"),
@@ -378,8 +379,8 @@ impl Session {
         self.epoch
     }
 
-    /// The last mutator, if it died while it held the lock: what it was to change may be half done. A mutator's clean end
-    /// removes the mark.
+    /// The last mutator, if it died while it held the lock: what it was to change may be half done. The clean end of a
+    /// mutator that was told so removes the mark.
     #[must_use]
     pub fn unfinished(&self) -> Option<&Record> {
         self.unfinished.as_ref()
@@ -531,22 +532,52 @@ impl Session {
         }
     }
 
+    /// The mutator whose death this session was told of.
+    fn told(&self) -> Option<Ticket> {
+        self.unfinished.as_ref().map(|mark| mark.claim.ticket)
+    }
+
+    /// Lets go of an exclusive claim, at a clean end. The lock is freed whatever fails.
+    fn finish(&mut self, exclusive: Ticket) -> Result<()> {
+        let Some(told) = self.told() else {
+            return self.registry.let_go(
+                exclusive,
+                protocol::finish(exclusive, Mark::Stays),
+                &mut self.locks,
+            );
+        };
+        // The gate is held until the mark is gone, or another could take its place.
+        let patience = Patience {
+            deadline: None,
+            cancel: &Cancel::new(),
+        };
+        let gate = self.registry.enter_again(self.registry_id, &patience);
+        let mark = gate
+            .as_ref()
+            .map_or(Ok(Mark::Stays), |gate| gate.mark_after(Some(told)));
+        let writes = protocol::finish(exclusive, *mark.as_ref().unwrap_or(&Mark::Stays));
+        let done = self.registry.let_go(exclusive, writes, &mut self.locks);
+        gate.and(mark).and(done)
+    }
+
     fn let_go(&mut self) -> Result<()> {
         let mut done = Ok(());
         // The newest first: the exclusive claim of an upgrade goes before the shared one that it stands on.
         for record in std::mem::take(&mut self.claims).into_iter().rev() {
             let ticket = record.claim.ticket;
-            let writes = match record.claim.mode {
+            let let_go = match record.claim.mode {
                 // Unwinding is no clean end: the mark that a killed session would leave is left here, too.
                 Mode::Exclusive if std::thread::panicking() => {
                     let mut writes = protocol::sweep(ticket, Some(&record.claim));
                     writes.push(Write::Unlock(ticket));
-                    writes
+                    self.registry.let_go(ticket, writes, &mut self.locks)
                 }
-                Mode::Exclusive => protocol::finish(ticket),
-                Mode::Shared => protocol::let_go(ticket),
+                Mode::Exclusive => self.finish(ticket),
+                Mode::Shared => self
+                    .registry
+                    .let_go(ticket, protocol::let_go(ticket), &mut self.locks),
             };
-            done = done.and(self.registry.let_go(ticket, writes, &mut self.locks));
+            done = done.and(let_go);
             tracing::debug!(%ticket, held_us = record.age().as_micros() as u64, "let go");
         }
         // Also what a failed removal left locked: a lock must not outlive its session.
@@ -570,7 +601,7 @@ struct Queued<'a> {
     registry: &'a Registry,
     registry_id: RegistryId,
     record: &'a mut Record,
-    ahead: Vec<Ticket>,
+    ahead: Ahead,
     start: Instant,
     patience: Patience<'a>,
 }

@@ -95,7 +95,7 @@ impl Registry {
         let unfinished = self.folder().read_unfinished()?;
         drop(gate);
         let claims: Vec<Claim> = living.iter().map(|l| l.claim.clone()).collect();
-        let entry = |living: crate::registry::Living| {
+        let entry = |living: crate::scan::Living| {
             let waits = living.claim.state == State::Waiting;
             let waits_for = match decide(&claims, &living.claim) {
                 Decision::Wait(on) if waits => Some(on),

@@ -89,7 +89,10 @@ impl Holder<'_> {
             Order::Cancel => unreachable!("heard by the listener"),
             Order::Start(name, bond) => self.start(&name, bond)?,
             Order::WantedBy => {
-                let wanted = self.session.as_ref().map_or(Ok(None), |session| session.watch().wanted_by());
+                let wanted = self
+                    .session
+                    .as_ref()
+                    .map_or(Ok(None), |session| session.watch().wanted_by());
                 match wanted {
                     Ok(records) => {
                         self.say(&Report::Wanted(records.into_iter().map(|r| r.label).collect()));

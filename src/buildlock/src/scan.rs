@@ -1,0 +1,190 @@
+//! Scanning: what is read of the registry, and in which order, to decide for a claim.
+//!
+//! Nothing is read here but through a [`View`]. The registry's own answers from a folder; the model in `tests/model` answers
+//! the same calls from memory, one step at a time, with everything that other processes may do in between.
+//!
+//! What others do in between is only to let go and to die, because everything else needs the gate, which the one who scans
+//! holds. So a session that was seen may be gone by the end of a scan, but none can have come, and none was granted.
+
+use crate::gate::Gate;
+use crate::protocol::{self, Write};
+use crate::queue::{Claim, Decision, Mode, SessionId, State, Ticket, blocks_stranger, decide, may_have_kin};
+use crate::record::Record;
+
+/// More tickets than this are looked for in a listing of the folder, instead of one by one.
+const PROBES_MAX: usize = 64;
+
+/// What the kernel says of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Liveness {
+    /// Its lock is held.
+    Alive,
+    /// Its lock file is there, but free.
+    Dead,
+    /// Its lock file is not there.
+    Gone,
+}
+
+/// The registry, as seen by the one who holds its gate.
+pub trait View {
+    /// What can go wrong.
+    type Error;
+
+    /// The registered tickets, in ascending order. What is left of those that are not registered any more is removed.
+    ///
+    /// # Errors
+    /// Where the folder cannot be listed.
+    fn registered(&mut self) -> Result<Vec<Ticket>, Self::Error>;
+
+    /// Asks the kernel for one session.
+    ///
+    /// # Errors
+    /// Where its lock cannot be probed.
+    fn liveness(&mut self, ticket: Ticket) -> Result<Liveness, Self::Error>;
+
+    /// Reads one session's record; nothing where there is none that makes sense.
+    ///
+    /// # Errors
+    /// Where the file is there but cannot be read.
+    fn record(&mut self, ticket: Ticket) -> Result<Option<Record>, Self::Error>;
+
+    /// Removes the remains of a dead session.
+    ///
+    /// # Errors
+    /// Where they cannot be removed.
+    fn sweep(&mut self, writes: Vec<Write>) -> Result<(), Self::Error>;
+}
+
+/// A living session's place in the registry.
+#[derive(Clone, Debug)]
+pub struct Living {
+    /// What the rule looks at.
+    pub claim: Claim,
+    /// Nothing where the record cannot be read: then the claim is the most cautious one, a granted exclusive hold.
+    pub record: Option<Record>,
+}
+
+/// Who may stand in a waiting stranger's way, in ascending order: what it remembers from one look to the next, so that it
+/// need not read the whole registry again.
+pub type Ahead = Vec<Ticket>;
+
+/// All living sessions, in order of their tickets. The remains of dead ones are removed.
+///
+/// # Errors
+/// As the view's.
+pub fn living<V: View>(view: &mut V) -> Result<Vec<Living>, V::Error> {
+    let registered = view.registered()?;
+    registered
+        .into_iter()
+        .filter_map(|ticket| probe(view, ticket).transpose())
+        .collect()
+}
+
+/// Decides for a claim that is about to be registered. Also returns who is ahead of it, for [`again`].
+///
+/// # Errors
+/// As the view's.
+pub fn first<V: View>(view: &mut V, gate: &Gate, me: &Claim) -> Result<(Decision, Ahead), V::Error> {
+    if may_have_kin(me) {
+        return Ok((among_kin(view, me)?, Ahead::new()));
+    }
+    let mut ahead = view.registered()?;
+    let decision = nearest_blocker(view, gate, me, &mut ahead)?;
+    Ok((decision, ahead))
+}
+
+/// Decides for a claim that waits. Sessions that came after it cannot stand in its way unless they were granted, so those
+/// that still wait behind it are not even looked at.
+///
+/// # Errors
+/// As the view's.
+pub fn again<V: View>(
+    view: &mut V,
+    gate: &Gate,
+    me: &Claim,
+    ahead: &mut Ahead,
+) -> Result<Decision, V::Error> {
+    if may_have_kin(me) {
+        return among_kin(view, me);
+    }
+    let granted_behind = me.ticket.0 + 1..=gate.granted.0;
+    // While one waits, another's nested sessions may come and go by the thousand: then those that are left are few.
+    let mut behind: Vec<_> = if granted_behind.clone().nth(PROBES_MAX).is_none() {
+        granted_behind.map(Ticket).collect()
+    } else {
+        let mut registered = view.registered()?;
+        registered.retain(|t| granted_behind.contains(&t.0));
+        registered
+    };
+    match nearest_blocker(view, gate, me, &mut behind)? {
+        Decision::Granted => nearest_blocker(view, gate, me, ahead),
+        wait @ Decision::Wait(_) => Ok(wait),
+    }
+}
+
+fn among_kin<V: View>(view: &mut V, me: &Claim) -> Result<Decision, V::Error> {
+    let claims: Vec<_> = living(view)?.into_iter().map(|l| l.claim).collect();
+    Ok(decide(&claims, me))
+}
+
+/// The nearest of the sorted `tickets` that blocks a stranger. Those found dead or gone on the way are dropped from it.
+fn nearest_blocker<V: View>(
+    view: &mut V,
+    gate: &Gate,
+    me: &Claim,
+    tickets: &mut Vec<Ticket>,
+) -> Result<Decision, V::Error> {
+    tickets.retain(|&t| gate.may_block(t, me.ticket));
+    let mut harmless = Vec::new();
+    let mut decision = Decision::Granted;
+    while let Some(ticket) = tickets.pop() {
+        let Some(living) = probe(view, ticket)? else {
+            continue;
+        };
+        harmless.push(ticket);
+        if blocks_stranger(&living.claim, me) {
+            decision = Decision::Wait(ticket);
+            break;
+        }
+    }
+    tickets.extend(harmless.into_iter().rev());
+    Ok(decision)
+}
+
+/// Looks at one session, and removes it if it is dead.
+fn probe<V: View>(view: &mut V, ticket: Ticket) -> Result<Option<Living>, V::Error> {
+    let mut liveness = view.liveness(ticket)?;
+    if liveness == Liveness::Gone {
+        return Ok(None);
+    }
+    let record = view.record(ticket)?;
+    if liveness == Liveness::Alive && record.is_none() {
+        // Letting go needs no gate: the record may have been removed since the lock was looked at, and before it the lock
+        // file. Only a session that is still registered has a record that cannot be read.
+        liveness = view.liveness(ticket)?;
+    }
+    match liveness {
+        Liveness::Gone => Ok(None),
+        Liveness::Dead => {
+            view.sweep(protocol::sweep(ticket, record.as_ref().map(|r| &r.claim)))?;
+            Ok(None)
+        }
+        Liveness::Alive => {
+            let claim = record
+                .as_ref()
+                .map_or_else(|| most_cautious_claim(ticket), |r| r.claim.clone());
+            Ok(Some(Living { claim, record }))
+        }
+    }
+}
+
+/// What a session whose record cannot be read is taken for.
+fn most_cautious_claim(ticket: Ticket) -> Claim {
+    Claim {
+        ticket,
+        session: SessionId(ticket.0),
+        ancestors: Vec::new(),
+        mode: Mode::Exclusive,
+        state: State::Granted,
+    }
+}
