@@ -25,7 +25,7 @@ pub mod stage0;
 
 pub mod aside;
 pub mod dist;
-pub mod setup;
+pub mod release;
 pub mod tidy;
 
 pub mod error;

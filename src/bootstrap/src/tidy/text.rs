@@ -8,7 +8,11 @@ const CODE_MAX: usize = 110;
 const PROSE_MAX: usize = 120;
 
 /// Where people's home folders lie. Written in parts, so that this file keeps its own rule.
-const HOMES: [&str; 3] = [concat!("/ho", "me/"), concat!("/Use", "rs/"), concat!("C:\\Use", "rs\\")];
+const HOMES: [&str; 3] = [
+    concat!("/ho", "me/"),
+    concat!("/Use", "rs/"),
+    concat!("C:\\Use", "rs\\"),
+];
 /// The users in examples.
 const NOBODY: [&str; 4] = ["me", "you", "user", "USER"];
 
@@ -62,11 +66,19 @@ fn lines(source: &Source<'_>, findings: &mut Vec<Finding>) {
         if let Some(max) = max.for_line(line, fenced) {
             let length = line.chars().count();
             if length > max {
-                findings.push(source.finding(number, "long-line", format!("the line has {length} characters of {max}")));
+                findings.push(source.finding(
+                    number,
+                    "long-line",
+                    format!("the line has {length} characters of {max}"),
+                ));
             }
         }
         if let Some(path) = someones_path(line) {
-            findings.push(source.finding(number, "machine-path", format!("`{path}` is a path of one machine")));
+            findings.push(source.finding(
+                number,
+                "machine-path",
+                format!("`{path}` is a path of one machine"),
+            ));
         }
     }
 }
