@@ -172,20 +172,28 @@ impl<'a> Cargo<'a> {
         if self.ctx.flags.dry_run {
             return Ok((self.run()?, Tally::default()));
         }
-        self.command.stdout(Stdio::piped());
-        let mut cargo = self.ctx.spawn(&mut self.command)?;
-        let to: Box<dyn Write + Send> = match self.ctx.flags.json_output {
-            true => Box::new(io::stderr()),
-            false => Box::new(io::stdout()),
+        let no_pipe = |e| Error::environment("cannot create a pipe for cargo's output").because(e);
+        let (from, to_us) = io::pipe().map_err(no_pipe)?;
+        let json = self.ctx.flags.json_output;
+        if json || output_is_one() {
+            // Cargo's headings go to stderr, and only one pipe for both keeps them in their places among the tests.
+            self.command.stderr(to_us.try_clone().map_err(no_pipe)?);
+            if self.ctx.shell.is_colored() {
+                self.command.env("CARGO_TERM_COLOR", "always");
+            }
+        }
+        self.command.stdout(to_us);
+        let cargo = self.ctx.spawn(&mut self.command)?;
+        // The command keeps the pipe's other end as long as it might be started again, and with it the pipe open.
+        self.command.stdout(Stdio::inherit()).stderr(Stdio::inherit());
+        let to: Box<dyn Write + Send> = if json {
+            Box::new(io::stderr())
+        } else {
+            Box::new(io::stdout())
         };
-        let counting = cargo
-            .child
-            .stdout
-            .take()
-            .map(|stdout| Counting::start(stdout, to));
+        let counting = Counting::start(from, to);
         let status = cargo.wait()?;
-        let tally = counting.map(Counting::end).unwrap_or_default();
-        Ok((self.outcome(status)?, tally))
+        Ok((self.outcome(status)?, counting.end()))
     }
 
     fn outcome(&self, status: ExitStatus) -> Result<Exit> {
@@ -229,6 +237,23 @@ pub(crate) fn outcome(ctx: &Context, what: &str, status: ExitStatus) -> Result<E
             Ok(Exit::Failed)
         }
     }
+}
+
+/// Whether stdout and stderr lead to the same place: a terminal, or a file or pipe by `2>&1`.
+#[cfg(unix)]
+fn output_is_one() -> bool {
+    use std::os::fd::AsFd as _;
+    let place = |stream: rustix::fd::BorrowedFd<'_>| rustix::fs::fstat(stream).map(|s| (s.st_dev, s.st_ino));
+    match (place(io::stdout().as_fd()), place(io::stderr().as_fd())) {
+        (Ok(stdout), Ok(stderr)) => stdout == stderr,
+        _ => false,
+    }
+}
+
+#[cfg(not(unix))]
+fn output_is_one() -> bool {
+    use std::io::IsTerminal as _;
+    io::stdout().is_terminal() && io::stderr().is_terminal()
 }
 
 /// Says to cargo which compiler to use, where its other tools are, and how to color.

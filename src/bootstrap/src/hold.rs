@@ -138,14 +138,15 @@ fn say_why_unlocked(cli: &Cli, config: &Config, shell: Shell) {
 }
 
 /// The command line as the user knows it: our own program's name is of no interest to anybody.
-fn command_line() -> Vec<String> {
+pub(crate) fn command_line() -> Vec<String> {
     let arguments = env::args_os()
         .skip(1)
         .map(|word| word.to_string_lossy().into_owned());
     ["./x".to_owned()].into_iter().chain(arguments).collect()
 }
 
-fn timeout(configured: LockTimeout) -> Timeout {
+/// The configured patience, as the locks take it.
+pub(crate) fn timeout(configured: LockTimeout) -> Timeout {
     match configured {
         LockTimeout::Never => Timeout::Never,
         LockTimeout::After(Duration::ZERO) => Timeout::AtOnce,

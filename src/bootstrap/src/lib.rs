@@ -25,6 +25,7 @@ pub mod stage0;
 
 pub mod aside;
 pub mod dist;
+pub mod release;
 pub mod setup;
 pub mod tidy;
 

@@ -14,7 +14,7 @@ use bootstrap::hold::Hold;
 use bootstrap::interrupt::{self, Interrupts};
 use bootstrap::launch::Launch;
 use bootstrap::shell::Shell;
-use bootstrap::{log, recover};
+use bootstrap::{components, log, recover, relaunch};
 
 fn main() -> ExitCode {
     panic::set_hook(Box::new(report_bug));
@@ -49,6 +49,10 @@ fn run(cli: &Cli, shell: &mut Shell) -> Result<Exit> {
     let interrupts = Interrupts::listen()?;
     // The one place where a command takes its session: before it, nothing that is shared has been touched.
     let hold = Hold::take(cli, &config, &launch, *shell, &interrupts)?;
+    if let Some(why) = relaunch::stale_under(&hold, &launch, &components::cache(&config))? {
+        hold.end()?;
+        return relaunch::again(&launch, why, env::args_os().skip(1)).map(Exit::Program);
+    }
     let mut ctx = Context {
         config,
         flags: cli.global.clone(),

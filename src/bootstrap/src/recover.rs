@@ -34,10 +34,9 @@ pub fn after_a_crash(ctx: &Context) -> Result<()> {
 
 fn describe(record: &Record) -> String {
     format!(
-        "`{}` (pid {}, of {}, started {} ago) was ended before it had finished",
+        "`{}` (pid {}, started {} ago) was ended before it had finished",
         record.command_line(),
         record.who.pid,
-        record.who.user,
         HumanDuration(record.age()),
     )
 }

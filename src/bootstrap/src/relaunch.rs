@@ -10,6 +10,7 @@ use std::process::Command;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+use crate::hold::Hold;
 use crate::launch::Launch;
 use crate::stage0::pin::hex;
 use crate::stage0::{Cache, Component, Pin, collect};
@@ -27,6 +28,18 @@ pub enum Stale {
     Driver,
     /// The pin of stage0 changed, or the toolchain was removed.
     Stage0,
+}
+
+/// Looks, for a command that holds a session, whether the driver is [`stale`]. One that holds none changes nothing that others
+/// share, and has no moment from which on the answer would last.
+///
+/// # Errors
+/// As [`stale`].
+pub fn stale_under(hold: &Hold, launch: &Launch, cache: &Cache) -> Result<Option<Stale>> {
+    match hold.session() {
+        Some(_) => stale(launch, cache),
+        None => Ok(None),
+    }
 }
 
 /// Looks whether this driver, and the toolchain that it was given, are still the current ones. The session must be held:

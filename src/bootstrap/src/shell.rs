@@ -72,6 +72,12 @@ impl Shell {
         self.verbose
     }
 
+    /// Whether messages are colored.
+    #[must_use]
+    pub fn is_colored(self) -> bool {
+        self.color != ColorChoice::Never
+    }
+
     /// Whether lines can be rewritten in place.
     #[must_use]
     pub fn is_terminal(self) -> bool {

@@ -84,7 +84,7 @@ pub(super) fn break_session(ctx: &Context, args: &LockBreakArgs) -> Result<Exit>
 
 fn describe(record: &Record) -> String {
     format!(
-        "session {}, `{}` (pid {}, {}, since {}),",
+        "session {}, `{}` (pid {}, {}, for {}),",
         record.claim.ticket,
         record.command_line(),
         record.who.pid,

@@ -1,9 +1,11 @@
 //! The commands, one file each. Each is given the [`Context`], with the hold that its class asks for already taken.
 
+use crate::components;
 use crate::context::Context;
 use crate::error::Result;
 use crate::exit::Exit;
 use crate::flags::{Command, LockCommand};
+use crate::stage0::Component;
 
 mod bench;
 mod build;
@@ -30,12 +32,21 @@ mod tidy;
 pub fn run(ctx: &mut Context, command: &Command) -> Result<Exit> {
     match command {
         Command::Check(args) => check::run(ctx, args),
-        Command::Clippy(args) => clippy::run(ctx, args),
-        Command::Build(args) => build::run(ctx, args),
+        Command::Clippy(args) => {
+            components::provide(ctx, Component::Clippy)?;
+            clippy::run(ctx, args)
+        }
+        Command::Build(args) => {
+            components::collect_old(ctx);
+            build::run(ctx, args)
+        }
         Command::Test(args) => test::run(ctx, args),
         Command::Bench(args) => bench::run(ctx, args),
         Command::Doc(args) => doc::run(ctx, args),
-        Command::Fmt(args) => fmt::run(ctx, args),
+        Command::Fmt(args) => {
+            components::provide(ctx, Component::Rustfmt)?;
+            fmt::run(ctx, args)
+        }
         Command::Fix(args) => fix::run(ctx, args),
         Command::Run(args) => run::run(ctx, args),
         Command::Tidy => tidy::run(ctx),

@@ -22,7 +22,8 @@ pub(super) fn listen(interrupts: &Interrupts) -> io::Result<()> {
     let listen = move || {
         for origin in signals.forever() {
             let reach = match origin.cause {
-                Cause::Kernel => Reach::Group,
+                // Ctrl-C. When a terminal goes away, the kernel tells only the leader of its session.
+                Cause::Kernel if origin.signal == SIGINT => Reach::Group,
                 _ => Reach::Us,
             };
             interrupts.arrived(origin.signal, reach);

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use buildlock::Snapshot;
 
 use super::Event;
-use super::toolchain::{Cache, Patience, Toolchains};
+use super::toolchain::{Cache, Toolchains};
 use crate::error::{Error, Result};
 
 /// After how long without use a part of the cache is removed without being asked for. Who goes back and forth between two
@@ -85,7 +85,6 @@ pub fn collect(
     driver: &str,
     sessions: &Snapshot,
     extent: Extent,
-    patience: Patience<'_>,
     say: &mut dyn FnMut(&Event<'_>),
 ) -> Result<Freed> {
     let cache = toolchains.cache;
@@ -94,7 +93,7 @@ pub fn collect(
     if candidates(cache, &kept, extent)?.is_empty() {
         return Ok(Freed::default());
     }
-    let locks = cache.lock("removing what is unused", patience, say)?;
+    let locks = cache.lock("removing what is unused", toolchains.patience, say)?;
     let staging = cache.staging()?;
     let mut sizes = Sizes::default();
     let mut parts = Vec::new();
@@ -234,6 +233,7 @@ mod tests {
     use buildlock::{Mode, Registry, Request, Session, Timeout};
 
     use super::super::pin;
+    use super::super::toolchain::Patience;
     use super::*;
     use crate::interrupt::Interrupts;
 
@@ -290,7 +290,7 @@ mod tests {
                 cache: &cache,
                 patience,
             };
-            let freed = collect(&toolchains, "current", &snapshot, extent, patience, &mut |_| {}).unwrap();
+            let freed = collect(&toolchains, "current", &snapshot, extent, &mut |_| {}).unwrap();
             for (path, _) in &freed.parts {
                 assert!(!path.exists(), "{} is still there", path.display());
             }

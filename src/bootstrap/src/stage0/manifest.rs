@@ -6,9 +6,13 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
-use super::pin::{Component, Pin, is_sha256};
+use super::Event;
+use super::download::Downloader;
+use super::pin::{Component, Pin, hex, is_sha256};
 use crate::error::Error;
+use crate::interrupt::Interrupts;
 
 /// The hosts that the pin has archives for: those with host tools in tier 1.
 pub const HOSTS: [&str; 8] = [
@@ -23,7 +27,10 @@ pub const HOSTS: [&str; 8] = [
 ];
 
 /// How long a manifest may be, in bytes. Those of today have less than one MiB.
-pub(super) const SIZE_MAX: u64 = 16 << 20;
+const SIZE_MAX: u64 = 16 << 20;
+
+/// How long the file with a manifest's sum may be, in bytes.
+const SUM_SIZE_MAX: u64 = 4096;
 
 #[derive(Deserialize)]
 struct Manifest {
@@ -70,6 +77,35 @@ pub fn address(release: &str) -> Result<String, Error> {
         _ => Err(Error::usage(format!("`{release}` names no release"))
             .advice("say a version such as 1.95.0, a channel such as beta, or nightly-YYYY-MM-DD")),
     }
+}
+
+/// Downloads a release's manifest, and checks it against the sum that lies beside it. `release` is as for [`address`].
+///
+/// # Errors
+/// Where there is none, or its sum is another.
+pub fn download(
+    release: &str,
+    server: &str,
+    interrupts: &Interrupts,
+    say: &mut dyn FnMut(&Event<'_>),
+) -> Result<String, Error> {
+    let address = address(release)?;
+    let mut downloader = Downloader {
+        server,
+        interrupts,
+        say,
+    };
+    let sum = downloader.text(&format!("{address}.sha256"), SUM_SIZE_MAX)?;
+    let manifest = downloader.text(&address, SIZE_MAX)?;
+    let expected = sum.split_ascii_whitespace().next().unwrap_or("");
+    let found = hex(&Sha256::digest(&manifest));
+    if found == expected {
+        return Ok(manifest);
+    }
+    Err(Error::environment(format!(
+        "`{server}/{address}` has the SHA-256 {found}, but beside it stands {expected}"
+    ))
+    .advice("it may be being replaced right now; try again later, or use --manifest FILE"))
 }
 
 /// Moves a pin to the release that a manifest describes. Its comment, its dist server and its `rust-version` stay.
@@ -227,6 +263,22 @@ mod tests {
             )
             .is_err()
         );
+    }
+
+    #[test]
+    fn a_manifest_is_believed_only_with_its_sum() {
+        let server = tempfile::tempdir().unwrap();
+        std::fs::create_dir(server.path().join("dist")).unwrap();
+        let file = server.path().join("dist/channel-rust-1.99.0.toml");
+        let text = manifest("1.99.0", "");
+        std::fs::write(&file, &text).unwrap();
+        let sum = format!("{}  channel-rust-1.99.0.toml\n", hex(&Sha256::digest(&text)));
+        std::fs::write(file.with_extension("toml.sha256"), sum).unwrap();
+        let address = format!("file://{}", server.path().display());
+        let get = || download("1.99.0", &address, &Interrupts::default(), &mut |_| {});
+        assert_eq!(get().unwrap(), text);
+        std::fs::write(&file, "another").unwrap();
+        assert!(get().unwrap_err().to_string().contains("but beside it stands"));
     }
 
     #[test]

@@ -59,6 +59,16 @@ impl Component {
         }
     }
 
+    /// The program behind the cargo subcommand that the component brings, where it brings one.
+    #[must_use]
+    pub fn subcommand(self) -> Option<&'static str> {
+        match self {
+            Self::Clippy => Some("cargo-clippy"),
+            Self::Rustfmt => Some("cargo-fmt"),
+            Self::Cargo | Self::RustStd | Self::Rustc => None,
+        }
+    }
+
     /// A program that the component brings, where it brings any.
     #[must_use]
     pub fn program(self) -> Option<&'static str> {

@@ -76,7 +76,10 @@ impl Cache {
     }
 
     /// Takes the cache's locks, in order.
-    pub(super) fn lock(
+    ///
+    /// # Errors
+    /// Where they cannot be had in time, or at all.
+    pub fn lock(
         &self,
         doing: &str,
         patience: Patience<'_>,

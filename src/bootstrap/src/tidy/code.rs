@@ -2,7 +2,10 @@
 
 /// Blanks out comments, strings and characters. Lines keep their numbers, and the rest its place.
 pub(super) fn without_comments_and_literals(text: &str) -> String {
-    let mut reader = Reader { rest: text, out: String::with_capacity(text.len()) };
+    let mut reader = Reader {
+        rest: text,
+        out: String::with_capacity(text.len()),
+    };
     while let Some(c) = reader.rest.chars().next() {
         match literal_or_comment(reader.rest, reader.out.chars().next_back()) {
             Some(length) => reader.blank(length),
@@ -25,7 +28,8 @@ impl Reader<'_> {
 
     fn blank(&mut self, length: usize) {
         let (gone, rest) = self.rest.split_at(length);
-        self.out.extend(gone.chars().map(|c| if c == '\n' { '\n' } else { ' ' }));
+        self.out
+            .extend(gone.chars().map(|c| if c == '\n' { '\n' } else { ' ' }));
         self.rest = rest;
     }
 }
@@ -38,8 +42,8 @@ fn literal_or_comment(text: &str, before: Option<char>) -> Option<usize> {
     if text.starts_with("/*") {
         return Some(block_comment(text));
     }
-    if text.starts_with('"') {
-        return Some(1 + quoted(&text[1..], '"'));
+    if let Some(inside) = text.strip_prefix('"') {
+        return Some(1 + quoted(inside, '"'));
     }
     if text.starts_with('\'') {
         return character(text);
@@ -47,7 +51,10 @@ fn literal_or_comment(text: &str, before: Option<char>) -> Option<usize> {
     // `r` begins a raw string only where it does not end a name.
     let in_a_name = before.is_some_and(|c| c.is_alphanumeric() || c == '_');
     let prefixes = ["r", "br", "cr"];
-    let prefix = prefixes.iter().find(|prefix| text.starts_with(**prefix)).filter(|_| !in_a_name)?;
+    let prefix = prefixes
+        .iter()
+        .find(|prefix| text.starts_with(**prefix))
+        .filter(|_| !in_a_name)?;
     let after = &text[prefix.len()..];
     let hashes = after.len() - after.trim_start_matches('#').len();
     let body = after[hashes..].strip_prefix('"')?;

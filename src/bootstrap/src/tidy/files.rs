@@ -33,7 +33,14 @@ fn known_to_git(folder: &Path) -> Option<Vec<PathBuf>> {
         return None;
     }
     let listed = Command::new("git")
-        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"])
+        .args([
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+            "--deduplicate",
+        ])
         .current_dir(folder)
         // A hook's environment names the repository that it was run for.
         .env_remove("GIT_DIR")
@@ -42,8 +49,15 @@ fn known_to_git(folder: &Path) -> Option<Vec<PathBuf>> {
         .output()
         .ok()
         .filter(|output| output.status.success())?;
-    let names = listed.stdout.split(|&byte| byte == 0).filter(|name| !name.is_empty());
-    Some(names.map(|name| PathBuf::from(String::from_utf8_lossy(name).into_owned())).collect())
+    let names = listed
+        .stdout
+        .split(|&byte| byte == 0)
+        .filter(|name| !name.is_empty());
+    Some(
+        names
+            .map(|name| PathBuf::from(String::from_utf8_lossy(name).into_owned()))
+            .collect(),
+    )
 }
 
 fn walk(top: &Path, below: &Path, depth_left: usize, files: &mut Vec<PathBuf>) -> Result<()> {

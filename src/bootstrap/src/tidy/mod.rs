@@ -67,9 +67,14 @@ pub struct Report {
 pub fn look(folder: &Path, skip: &Path, rules: Rules) -> Result<Report> {
     let mut report = Report::default();
     for file in files::sources(folder, skip)? {
-        let Some(content) = read(&folder.join(&file))? else { continue };
+        let Some(content) = read(&folder.join(&file))? else {
+            continue;
+        };
         report.files += 1;
-        let source = Source { file: &file, content: &content };
+        let source = Source {
+            file: &file,
+            content: &content,
+        };
         text::look(&source, rules, &mut report.findings);
         if source.has_extension("rs") {
             rust::look(&source, rules, &mut report.findings);
@@ -94,7 +99,12 @@ impl Source<'_> {
     }
 
     fn finding(&self, line: usize, rule: &'static str, what: impl Into<String>) -> Finding {
-        Finding { file: self.file.to_owned(), line, rule, what: what.into() }
+        Finding {
+            file: self.file.to_owned(),
+            line,
+            rule,
+            what: what.into(),
+        }
     }
 }
 

@@ -14,7 +14,12 @@ const MANIFEST: &str = "Cargo.toml";
 
 pub(super) fn look(root: &Path, findings: &mut Vec<Finding>) {
     let mut find = |file: &str, rule, what: String| {
-        findings.push(Finding { file: file.into(), line: 0, rule, what });
+        findings.push(Finding {
+            file: file.into(),
+            line: 0,
+            rule,
+            what,
+        });
     };
     match fs::read_to_string(root.join(EXAMPLE)) {
         Ok(text) => {
@@ -36,7 +41,11 @@ pub(super) fn look(root: &Path, findings: &mut Vec<Finding>) {
         Ok(pin) if pin.rust_version == manifest.rust_version => {}
         Ok(pin) => {
             let (pinned, wanted) = (pin.rust_version, manifest.rust_version);
-            find(pin::FILE, "pin", format!("rust-version is {pinned}, but {wanted} in {MANIFEST}"));
+            find(
+                pin::FILE,
+                "pin",
+                format!("rust-version is {pinned}, but {wanted} in {MANIFEST}"),
+            );
         }
         Err(e) => find(pin::FILE, "pin", e.to_string()),
     }
@@ -48,7 +57,11 @@ fn changelog_behind(text: &str, version: &str) -> Option<String> {
     let Some(newest) = newest else {
         return Some(format!("has no section for {version}"));
     };
-    let name = newest.trim_start_matches('[').split([' ', ']']).next().unwrap_or("");
+    let name = newest
+        .trim_start_matches('[')
+        .split([' ', ']'])
+        .next()
+        .unwrap_or("");
     (name != version && !name.eq_ignore_ascii_case("unreleased"))
         .then(|| format!("the newest section is for {name}, but the version is {version}"))
 }
@@ -60,13 +73,18 @@ struct Manifest {
 
 fn read_manifest(root: &Path) -> Result<Manifest, String> {
     let text = fs::read_to_string(root.join(MANIFEST)).map_err(|e| format!("cannot be read: {e}"))?;
-    let table: toml::Table = text.parse().map_err(|e: toml::de::Error| e.message().to_owned())?;
+    let table: toml::Table = text
+        .parse()
+        .map_err(|e: toml::de::Error| e.message().to_owned())?;
     let of_workspace = |key: &str| {
         let value = table.get("workspace")?.get("package")?.get(key)?.as_str()?;
         Some(value.to_owned())
     };
     let get = |key: &str| of_workspace(key).ok_or_else(|| format!("workspace.package.{key} is not set"));
-    Ok(Manifest { version: get("version")?, rust_version: get("rust-version")? })
+    Ok(Manifest {
+        version: get("version")?,
+        rust_version: get("rust-version")?,
+    })
 }
 
 #[cfg(test)]
@@ -75,10 +93,18 @@ mod tests {
 
     #[test]
     fn the_newest_section_is_that_of_the_version_or_of_the_unreleased() {
-        for good in ["# C\n\n## 1.2.0\n\n## 1.1.0\n", "## [1.2.0] - 2026-01-01\n", "## Unreleased\n## 1.1.0\n"] {
+        for good in [
+            "# C\n\n## 1.2.0\n\n## 1.1.0\n",
+            "## [1.2.0] - 2026-01-01\n",
+            "## Unreleased\n## 1.1.0\n",
+        ] {
             assert_eq!(changelog_behind(good, "1.2.0"), None, "{good}");
         }
-        assert!(changelog_behind("## 1.1.0\n", "1.2.0").unwrap().contains("is for 1.1.0"));
+        assert!(
+            changelog_behind("## 1.1.0\n", "1.2.0")
+                .unwrap()
+                .contains("is for 1.1.0")
+        );
         assert!(changelog_behind("", "1.2.0").unwrap().contains("no section"));
     }
 }

@@ -20,7 +20,11 @@ pub(super) fn look(source: &Source<'_>, rules: Rules, findings: &mut Vec<Finding
     for (number, line) in numbered(&code) {
         for name in UNFINISHED {
             if is_called(line, name) {
-                findings.push(source.finding(number, "unfinished", format!("`{name}` marks what is not finished")));
+                findings.push(source.finding(
+                    number,
+                    "unfinished",
+                    format!("`{name}` marks what is not finished"),
+                ));
             }
         }
         if line.contains("#[allow(") || line.contains("#![allow(") {
@@ -32,15 +36,24 @@ pub(super) fn look(source: &Source<'_>, rules: Rules, findings: &mut Vec<Finding
 
 fn module_docs(source: &Source<'_>, findings: &mut Vec<Finding>) {
     if !source.content.starts_with("//! ") {
-        findings.push(source.finding(1, "module-docs", "the file does not begin by saying what it is for (`//! …`)"));
+        findings.push(source.finding(
+            1,
+            "module-docs",
+            "the file does not begin by saying what it is for (`//! …`)",
+        ));
     }
 }
 
 fn length(source: &Source<'_>, findings: &mut Vec<Finding>) {
-    let code = source.content.find("\n#[cfg(test)]\nmod ").map_or(source.content, |at| &source.content[..at]);
+    let code = source
+        .content
+        .find("\n#[cfg(test)]\nmod ")
+        .map_or(source.content, |at| &source.content[..at]);
     let lines = code.lines().count();
     if lines > LINES_MAX {
-        let what = format!("the file has {lines} lines before its tests, more than {LINES_MAX}: it has more than one job");
+        let what = format!(
+            "the file has {lines} lines before its tests, more than {LINES_MAX}: it has more than one job"
+        );
         findings.push(source.finding(0, "long-file", what));
     }
 }
@@ -48,5 +61,6 @@ fn length(source: &Source<'_>, findings: &mut Vec<Finding>) {
 /// Whether a macro is called, and not another whose name ends like it.
 fn is_called(line: &str, name: &str) -> bool {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
-    line.match_indices(name).any(|(at, _)| !line[..at].ends_with(is_part))
+    line.match_indices(name)
+        .any(|(at, _)| !line[..at].ends_with(is_part))
 }

@@ -1,0 +1,164 @@
+//! The cache as a command sees it: the toolchain with the components that it needs, and what nobody needs any more.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use buildlock::Registry;
+
+use crate::config::{Config, Stage0};
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::hold;
+use crate::stage0::collect::{self, Extent, Freed};
+use crate::stage0::{Cache, Component, Patience, Pin, Progress, Toolchains};
+
+/// The cache that a configuration names.
+#[must_use]
+pub fn cache(config: &Config) -> Cache {
+    let build = &config.build;
+    Cache::new(&build.cache_dir, &build.build_dir, &build.lock_dir)
+}
+
+/// How the configuration says to wait for the cache.
+#[must_use]
+pub fn patience(ctx: &Context) -> Patience<'_> {
+    Patience {
+        timeout: hold::timeout(ctx.config.build.lock_timeout),
+        interrupts: &ctx.interrupts,
+    }
+}
+
+/// Where archives come from: `build.dist-server`, else `RUSTUP_DIST_SERVER`, else what the pin says.
+#[must_use]
+pub fn dist_server(config: &Config, pin: &Pin) -> String {
+    let from_environment = || {
+        env::var("RUSTUP_DIST_SERVER")
+            .ok()
+            .filter(|server| !server.is_empty())
+    };
+    let configured = config.build.dist_server.clone();
+    configured
+        .or_else(from_environment)
+        .unwrap_or_else(|| pin.dist_server.clone())
+}
+
+/// Makes sure that the toolchain has a component; where it lacks it, the command gets the pinned toolchain that has it.
+///
+/// What is needed goes into the content-addressed cache, so a reader need not become a mutator for it.
+///
+/// # Errors
+/// Where it can't be had, or the configuration says not to look for it.
+pub fn provide(ctx: &mut Context, component: Component) -> Result<()> {
+    let Some(program) = component.subcommand() else {
+        return Ok(());
+    };
+    if is_there(&ctx.launch.cargo, program) || ctx.flags.dry_run {
+        return Ok(());
+    }
+    let build = &ctx.config.build;
+    if build.stage0 == Stage0::Local || build.rustc.is_some() || build.cargo.is_some() {
+        let name = component.name();
+        return Err(Error::environment(format!(
+            "the toolchain has no {name}: there is no `{program}` beside or on PATH for"
+        ))
+        .at(&ctx.launch.cargo)
+        .advice(format!(
+            "install it (`rustup component add {name}`), or set `build.stage0 = \"download\"`"
+        )));
+    }
+    let pin = Pin::read(&ctx.launch.root)?;
+    let cache = cache(&ctx.config);
+    let server = dist_server(&ctx.config, &pin);
+    let toolchains = Toolchains {
+        pin: &pin,
+        host: &ctx.launch.host,
+        server: &server,
+        cache: &cache,
+        patience: patience(ctx),
+    };
+    let mut progress = Progress::new();
+    let bin = toolchains
+        .with(component, &mut |event| progress.show(event))?
+        .join("bin");
+    drop(progress);
+    ctx.launch.cargo = bin.join(program_file("cargo"));
+    ctx.launch.rustc = bin.join(program_file("rustc"));
+    Ok(())
+}
+
+/// Removes from the cache what nothing uses any more. The build directory must be held exclusively.
+///
+/// # Errors
+/// Where the pin cannot be read, or something cannot be removed.
+pub fn collect(ctx: &Context, extent: Extent) -> Result<Freed> {
+    let Some(registry) = Registry::existing(&ctx.config.build.lock_dir)? else {
+        return Ok(Freed::default());
+    };
+    let pin = Pin::read(&ctx.launch.root)?;
+    let cache = cache(&ctx.config);
+    let toolchains = Toolchains {
+        pin: &pin,
+        host: &ctx.launch.host,
+        server: "",
+        cache: &cache,
+        patience: patience(ctx),
+    };
+    let mut progress = Progress::new();
+    collect::collect(
+        &toolchains,
+        &ctx.launch.fingerprint,
+        &registry.snapshot()?,
+        extent,
+        &mut |event| {
+            progress.show(event);
+        },
+    )
+}
+
+/// Removes what has not been used for long. Nobody asked for it, so that it can't be done is worth a word and no more.
+pub fn collect_old(ctx: &Context) {
+    if !ctx.hold.is_exclusive() {
+        return;
+    }
+    match collect(ctx, Extent::Old) {
+        Ok(freed) if freed.parts.is_empty() => {}
+        Ok(freed) => ctx.shell.status("Freed", collect::HumanBytes(freed.bytes())),
+        Err(e) => tracing::warn!(error = %e, "the cache was not swept"),
+    }
+}
+
+/// Whether a program is beside cargo, or on PATH.
+fn is_there(cargo: &Path, program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let beside = cargo.parent().map(Path::to_owned);
+    let mut folders = beside.into_iter().chain(env::split_paths(&path));
+    folders.any(|folder: PathBuf| !is_proxy_folder(&folder) && folder.join(program_file(program)).is_file())
+}
+
+/// Whether a folder holds rustup's proxies: there every component's programs lie, whether it is installed or not.
+fn is_proxy_folder(folder: &Path) -> bool {
+    folder.join(program_file("rustup")).is_file()
+}
+
+fn program_file(name: &str) -> String {
+    format!("{name}{}", env::consts::EXE_SUFFIX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_proxy_of_rustups_is_no_component() {
+        let toolchain = tempfile::tempdir().unwrap();
+        let cargo = toolchain.path().join("cargo");
+        let program = format!("cargo-of-{}", std::process::id());
+        assert!(!is_there(&cargo, &program));
+        fs::write(toolchain.path().join(program_file(&program)), "").unwrap();
+        assert!(is_there(&cargo, &program));
+        fs::write(toolchain.path().join(program_file("rustup")), "").unwrap();
+        assert!(!is_there(&cargo, &program));
+    }
+}
