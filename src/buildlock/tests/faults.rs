@@ -3,6 +3,7 @@
 //! Whatever fails: the error says what was being done, to which file, and why; nobody believes in a hold that others can
 //! walk over; and the registry is usable afterwards, and comes back to empty. Run with `--features fault-injection`.
 #![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
