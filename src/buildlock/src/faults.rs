@@ -27,28 +27,30 @@ mod on_order {
     }
 
     thread_local! {
-        static ORDER: RefCell<Order> = RefCell::default();
+        /// Nothing until the first order: then calls are not even counted.
+        static ORDER: RefCell<Option<Order>> = const { RefCell::new(None) };
     }
 
     /// Orders that the `nth` call from now (0 is the next) of this thread fails with an operating system's error code;
     /// `None` orders that none does. Counting starts anew.
     pub fn fail_call(order: Option<(usize, i32)>) {
         ORDER.with_borrow_mut(|o| {
-            *o = Order {
+            *o = Some(Order {
                 made: Vec::new(),
                 fail: order,
-            }
+            });
         });
     }
 
     /// The calls that this thread made since the last order.
     #[must_use]
     pub fn calls_made() -> Vec<&'static str> {
-        ORDER.with_borrow(|o| o.made.clone())
+        ORDER.with_borrow(|o| o.as_ref().map_or_else(Vec::new, |o| o.made.clone()))
     }
 
     pub(crate) fn check(call: &'static str) -> io::Result<()> {
         ORDER.with_borrow_mut(|o| {
+            let Some(o) = o else { return Ok(()) };
             o.made.push(call);
             match o.fail {
                 Some((nth, code)) if nth + 1 == o.made.len() => Err(io::Error::from_raw_os_error(code)),

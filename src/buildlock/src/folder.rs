@@ -177,10 +177,14 @@ impl Folder {
         let Some(file) = self.open_lock(ticket)? else {
             return Ok(Liveness::Gone);
         };
-        let probed = faults::check("probe lock").and_then(|()| sys::try_lock_shared(&file));
         // A lock that is free is no sign of death where its file lost its name meanwhile: its session let go.
-        let removed = probed.and_then(|free| Ok((free, free && sys::is_removed(&file)?)));
-        match removed {
+        let look = |free| {
+            Ok((
+                free,
+                free && faults::check("look at lock").and_then(|()| sys::is_removed(&file))?,
+            ))
+        };
+        match sys::try_lock_shared(&file).and_then(look) {
             Ok((true, true)) => Ok(Liveness::Gone),
             Ok((true, false)) => Ok(Liveness::Dead),
             Ok((false, _)) => Ok(Liveness::Alive),
@@ -208,7 +212,7 @@ impl Folder {
         let file = faults::check("create lock")
             .and_then(|()| sys::options().read(true).write(true).create_new(true).open(&path))
             .map_err(|e| Error::io("cannot create the lock file", &path, e))?;
-        let failed = match faults::check("lock").and_then(|()| sys::try_lock_exclusive(&file)) {
+        let failed = match sys::try_lock_exclusive(&file) {
             Ok(true) => return Ok(file),
             Ok(false) => Error::new(ErrorKind::Damaged, "somebody else locked the new lock file").at(&path),
             Err(e) => Error::io("cannot lock", &path, e),

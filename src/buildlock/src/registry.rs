@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::faults;
 use crate::folder::Folder;
 use crate::gate::{Gate, Malformed, PROTOCOL_VERSION, RegistryId};
 use crate::protocol::{self, Mark, Write};
@@ -77,7 +78,8 @@ impl Registry {
     pub(crate) fn enter(&self, patience: &Patience<'_>) -> Result<Transition<'_>> {
         loop {
             let file = self.lock_gate(patience)?;
-            let removed = sys::is_removed(&file)
+            let removed = faults::check("look at gate")
+                .and_then(|()| sys::is_removed(&file))
                 .map_err(|e| Error::io("cannot look at the lock folder's gate", self.path(), e))?;
             // Whoever removed the folder and made it anew has another gate: two sessions must not hold one each.
             if !removed {
@@ -104,10 +106,7 @@ impl Registry {
         let failed = |e| Error::io("cannot lock the lock folder's gate", self.path(), e);
         let file = self.folder.open_gate()?;
         for _ in 0..GATE_TRIES {
-            if crate::faults::check("lock gate")
-                .and_then(|()| sys::try_lock_exclusive(&file))
-                .map_err(failed)?
-            {
+            if sys::try_lock_exclusive(&file).map_err(failed)? {
                 return Ok(file);
             }
             std::thread::yield_now();
@@ -336,6 +335,7 @@ fn apply(folder: &Folder, write: Write, locks: &mut Locks) -> Result<()> {
         Write::Unlock(ticket) => {
             if let Some(at) = locks.iter().position(|(t, _)| *t == ticket) {
                 let (_, lock) = locks.remove(at);
+                // Where that fails the file is closed all the same, which frees it unless a child was lent it.
                 sys::unlock(&lock)
                     .map_err(|e| Error::io("cannot free the lock", &folder.lock_path(ticket), e))?;
             }

@@ -115,6 +115,7 @@ impl Blocked {
                 cancel.ring();
             }
         };
+        crate::faults::check("start to wait")?;
         thread::Builder::new()
             .name(name)
             .stack_size(64 * 1024)

@@ -33,6 +33,8 @@ use std::io;
 
 use fs4::{FileExt, TryLockError};
 
+use crate::faults;
+
 /// Locks a whole file exclusively, waiting as long as it takes.
 pub(crate) fn lock_exclusive(file: &File) -> io::Result<()> {
     retry(|| FileExt::lock(file)).map_err(locking_refused)
@@ -45,16 +47,19 @@ pub(crate) fn lock_shared(file: &File) -> io::Result<()> {
 
 /// Locks a whole file exclusively if that is possible now.
 pub(crate) fn try_lock_exclusive(file: &File) -> io::Result<bool> {
+    faults::check("lock").map_err(locking_refused)?;
     outcome(FileExt::try_lock(file))
 }
 
 /// Locks a whole file beside other shared locks if that is possible now.
 pub(crate) fn try_lock_shared(file: &File) -> io::Result<bool> {
+    faults::check("lock shared").map_err(locking_refused)?;
     outcome(FileExt::try_lock_shared(file))
 }
 
 /// Frees a lock, also for the children that inherited it.
 pub(crate) fn unlock(file: &File) -> io::Result<()> {
+    faults::check("unlock")?;
     FileExt::unlock(file)
 }
 
