@@ -24,9 +24,13 @@ struct Verdicts {
 
 /// Compares the verdicts on the casts that `chosen` chooses, and returns how many.
 fn compare(chosen: impl Fn(&Cast) -> bool) -> usize {
-    let verdicts: Verdicts =
-        serde_json::from_str(include_str!("agreement.json")).expect("agreement.json is what agreement.py wrote");
-    let faults: Vec<_> = verdicts.faults.iter().map(|name| name.as_deref().map(by_name)).collect();
+    let verdicts: Verdicts = serde_json::from_str(include_str!("agreement.json"))
+        .expect("agreement.json is what agreement.py wrote");
+    let faults: Vec<_> = verdicts
+        .faults
+        .iter()
+        .map(|name| name.as_deref().map(by_name))
+        .collect();
     let mut compared = 0;
     for (notation, letters) in &verdicts.casts {
         let cast = Cast::parse(notation);

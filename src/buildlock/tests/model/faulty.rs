@@ -35,38 +35,73 @@ fn finds_with_kills(kills: u8, fault: Fault, cast: &str, grain: Grain, broken: &
 
 #[test]
 fn a_session_that_waits_for_its_own_ancestors_is_found() {
-    finds(Fault::Rule(RuleFault::Ancestors), "Ekw(E)", Grain::Write, must::PROGRESS);
+    finds(
+        Fault::Rule(RuleFault::Ancestors),
+        "Ekw(E)",
+        Grain::Write,
+        must::PROGRESS,
+    );
 }
 
 #[test]
 fn siblings_that_do_not_exclude_each_other_are_found() {
     // Two mutators below one reader count as kin to nobody but the reader.
-    finds(Fault::Rule(RuleFault::Siblings), "Skw(E)(E)", Grain::Write, must::EXCLUSION);
+    finds(
+        Fault::Rule(RuleFault::Siblings),
+        "Skw(E)(E)",
+        Grain::Write,
+        must::EXCLUSION,
+    );
 }
 
 #[test]
 fn upgrades_that_queue_behind_waiting_strangers_are_found() {
-    finds(Fault::Rule(RuleFault::Strangers), "Skw(E) E", Grain::Write, must::PROGRESS);
+    finds(
+        Fault::Rule(RuleFault::Strangers),
+        "Skw(E) E",
+        Grain::Write,
+        must::PROGRESS,
+    );
 }
 
 #[test]
 fn crossing_upgrades_that_do_not_pass_are_found() {
-    finds(Fault::Rule(RuleFault::Cross), "Skw(E) Skw(E)", Grain::Write, must::PROGRESS);
+    finds(
+        Fault::Rule(RuleFault::Cross),
+        "Skw(E) Skw(E)",
+        Grain::Write,
+        must::PROGRESS,
+    );
 }
 
 #[test]
 fn a_covered_request_that_waits_for_settled_holds_is_found() {
-    finds(Fault::Rule(RuleFault::Cover), "Skw(Ekw(E)) Skw(E)", Grain::Transition, must::PROGRESS);
+    finds(
+        Fault::Rule(RuleFault::Cover),
+        "Skw(Ekw(E)) Skw(E)",
+        Grain::Transition,
+        must::PROGRESS,
+    );
 }
 
 #[test]
 fn waiters_that_do_not_queue_are_found() {
-    finds(Fault::Rule(RuleFault::Fifo), "S E S", Grain::Write, must::FIRST_COME);
+    finds(
+        Fault::Rule(RuleFault::Fifo),
+        "S E S",
+        Grain::Write,
+        must::FIRST_COME,
+    );
 }
 
 #[test]
 fn kinship_by_ticket_instead_of_session_is_found() {
-    finds(Fault::Rule(RuleFault::KinshipByTicket), "Edkw(S) E", Grain::Write, must::PROGRESS);
+    finds(
+        Fault::Rule(RuleFault::KinshipByTicket),
+        "Edkw(S) E",
+        Grain::Write,
+        must::PROGRESS,
+    );
 }
 
 #[test]
@@ -86,13 +121,24 @@ fn a_ticket_that_is_burned_after_its_files_appear_is_found() {
 
 #[test]
 fn freeing_a_lock_before_the_session_is_unregistered_is_found() {
-    finds(Fault::UnlockBeforeUnregistering, "E S", Grain::Write, must::MARK_TRUE);
+    finds(
+        Fault::UnlockBeforeUnregistering,
+        "E S",
+        Grain::Write,
+        must::MARK_TRUE,
+    );
 }
 
 #[test]
 fn a_sweep_that_removes_the_lock_file_before_the_record_is_found() {
     // The sweeper may be killed, too, and the next to list the folder takes the record for litter.
-    finds_with_kills(2, Fault::LockSweptBeforeRecord, "E S S", Grain::Write, must::MARK_KEPT);
+    finds_with_kills(
+        2,
+        Fault::LockSweptBeforeRecord,
+        "E S S",
+        Grain::Write,
+        must::MARK_KEPT,
+    );
 }
 
 #[test]
@@ -107,22 +153,42 @@ fn a_mark_that_every_clean_end_removes_is_found() {
 
 #[test]
 fn a_waiter_that_overlooks_those_granted_behind_it_is_found() {
-    finds(Fault::GrantedBehindOverlooked, "Ed E", Grain::Write, must::EXCLUSION);
+    finds(
+        Fault::GrantedBehindOverlooked,
+        "Ed E",
+        Grain::Write,
+        must::EXCLUSION,
+    );
 }
 
 #[test]
 fn a_floor_that_every_grant_raises_is_found() {
-    finds(Fault::FloorRaisedByEveryGrant, "S S E", Grain::Write, must::EXCLUSION);
+    finds(
+        Fault::FloorRaisedByEveryGrant,
+        "S S E",
+        Grain::Write,
+        must::EXCLUSION,
+    );
 }
 
 #[test]
 fn a_gate_that_is_left_between_deciding_and_registering_is_found() {
-    finds(Fault::GateLeftBeforeRegistering, "E E", Grain::Write, must::EXCLUSION);
+    finds(
+        Fault::GateLeftBeforeRegistering,
+        "E E",
+        Grain::Write,
+        must::EXCLUSION,
+    );
 }
 
 #[test]
 fn a_waiter_among_kin_that_never_looks_again_by_itself_is_found() {
-    finds(Fault::NoTickAmongKin, "Skw(E) Skw(E)", Grain::Write, must::PROGRESS);
+    finds(
+        Fault::NoTickAmongKin,
+        "Skw(E) Skw(E)",
+        Grain::Write,
+        must::PROGRESS,
+    );
 }
 
 #[test]

@@ -40,8 +40,10 @@ pub(crate) const ALL: [(&str, Invariant); 9] = [
 ];
 
 /// Those that `rule_model.py` knows.
-pub(crate) const OF_RULE_MODEL: [(&str, Invariant); 2] =
-    [(EXCLUSION, holds_exclude_each_other), (PROGRESS, somebody_can_go_on)];
+pub(crate) const OF_RULE_MODEL: [(&str, Invariant); 2] = [
+    (EXCLUSION, holds_exclude_each_other),
+    (PROGRESS, somebody_can_go_on),
+];
 
 fn holds_exclude_each_other(search: &Search, state: &State) -> bool {
     let cast = &search.cast;

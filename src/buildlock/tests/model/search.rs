@@ -65,9 +65,17 @@ impl Search {
         let way = |path: Path<State, Action>| {
             let last = format!("{:#?}", path.last_state());
             let steps: Vec<_> = path.into_actions().iter().map(|a| format!("{a:?}")).collect();
-            format!("`{}` by {}\n{last}", checker.model().cast.notation, steps.join(", "))
+            format!(
+                "`{}` by {}\n{last}",
+                checker.model().cast.notation,
+                steps.join(", ")
+            )
         };
-        let broken = checker.discoveries().into_iter().map(|(name, path)| (name, way(path))).collect();
+        let broken = checker
+            .discoveries()
+            .into_iter()
+            .map(|(name, path)| (name, way(path)))
+            .collect();
         Found {
             states: checker.unique_state_count(),
             broken,

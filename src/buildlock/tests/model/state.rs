@@ -176,7 +176,11 @@ impl State {
     pub(crate) fn new(cast: &Cast, kills: u8, give_ups: u8) -> Self {
         Self {
             files: Files::new(),
-            processes: cast.members.iter().map(|m| Process::new(m.parent.is_none())).collect(),
+            processes: cast
+                .members
+                .iter()
+                .map(|m| Process::new(m.parent.is_none()))
+                .collect(),
             kills_left: kills,
             give_ups_left: give_ups,
             issued: Numbers::default(),

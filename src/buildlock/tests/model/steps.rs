@@ -413,8 +413,10 @@ impl World<'_> {
                 }
                 state.issued.add(*ticket);
                 // Remembered only for the sake of those who may be refused.
-                let exclusive =
-                    process.request.as_ref().is_some_and(|r| r.claim.mode == Mode::Exclusive);
+                let exclusive = process
+                    .request
+                    .as_ref()
+                    .is_some_and(|r| r.claim.mode == Mode::Exclusive);
                 if exclusive && self.cast.somebody_tries() {
                     state.issued_exclusive.add(*ticket);
                 }

@@ -137,19 +137,40 @@ const PAIRS: [&str; 12] = [
 ];
 /// A parent with two children, and a chain of three.
 const TRIPLES: [&str; 14] = [
-    "Skw(S)(E)", "Skw(E)(E)", "Skw(S)(S)", "Ekdw(S)(S)", "Ekdw(S)(E)", "Ekdw(E)(E)", "Skw(Skw(S))", "Skw(Skw(E))",
-    "Skw(Ekw(S))", "Skw(Ekw(E))", "Ekdw(Skw(S))", "Ekdw(Skw(E))", "Ekdw(Ekw(S))", "Ekdw(Ekw(E))",
+    "Skw(S)(E)",
+    "Skw(E)(E)",
+    "Skw(S)(S)",
+    "Ekdw(S)(S)",
+    "Ekdw(S)(E)",
+    "Ekdw(E)(E)",
+    "Skw(Skw(S))",
+    "Skw(Skw(E))",
+    "Skw(Ekw(S))",
+    "Skw(Ekw(E))",
+    "Ekdw(Skw(S))",
+    "Ekdw(Skw(E))",
+    "Ekdw(Ekw(S))",
+    "Ekdw(Ekw(E))",
 ];
 
 /// Every unordered choice of two.
 fn twice(trees: &[&str]) -> Vec<String> {
-    let with = |i: usize| trees[i..].iter().map(move |other| format!("{} {other}", trees[i]));
+    let with = |i: usize| {
+        trees[i..]
+            .iter()
+            .map(move |other| format!("{} {other}", trees[i]))
+    };
     (0..trees.len()).flat_map(with).collect()
 }
 
 /// Every combination of one of each.
 fn beside(trees: &[&str], others: &[&str]) -> Vec<String> {
-    let with = |tree: &&str| others.iter().map(|other| format!("{tree} {other}")).collect::<Vec<_>>();
+    let with = |tree: &&str| {
+        others
+            .iter()
+            .map(|other| format!("{tree} {other}"))
+            .collect::<Vec<_>>()
+    };
     trees.iter().flat_map(with).collect()
 }
 
@@ -177,7 +198,10 @@ fn two_trees() -> Vec<String> {
 fn three_small_trees() -> Vec<String> {
     let mut casts = vec![];
     for strangers in twice(&["S", "E"]) {
-        casts.extend(beside(&["S", "E", "SE", "Ed", "Skw(E)", "Ekdw(S)"], &[&strangers]));
+        casts.extend(beside(
+            &["S", "E", "SE", "Ed", "Skw(E)", "Ekdw(S)"],
+            &[&strangers],
+        ));
     }
     casts
 }
