@@ -98,6 +98,11 @@ impl Cast {
         }
     }
 
+    pub(crate) fn somebody_tries(&self) -> bool {
+        let tries = |op: &Op| matches!(op, Op::TryAcquire(_));
+        self.members.iter().any(|m| m.script.iter().any(tries))
+    }
+
     /// Whether one of the two descends from the other, or they are the same.
     pub(crate) fn are_kin(&self, a: usize, b: usize) -> bool {
         a == b || self.members[a].ancestors.contains(&b) || self.members[b].ancestors.contains(&a)

@@ -9,7 +9,8 @@ use crate::look::{Budget, Look};
 use crate::search::Search;
 use crate::state::{State, Wrong};
 
-type Invariant = fn(&Search, &State) -> bool;
+/// Whether a state is as it must be.
+pub(crate) type Invariant = fn(&Search, &State) -> bool;
 
 pub(crate) const EXCLUSION: &str =
     "no exclusive hold beside another outside its ancestry that did not let it pass";
@@ -38,8 +39,14 @@ pub(crate) const ALL: [(&str, Invariant); 9] = [
     (EMPTY, the_folder_is_empty_in_the_end),
 ];
 
+/// Those that `rule_model.py` knows.
+pub(crate) const OF_RULE_MODEL: [(&str, Invariant); 2] = [
+    (EXCLUSION, holds_exclude_each_other),
+    (PROGRESS, somebody_can_go_on),
+];
+
 fn holds_exclude_each_other(search: &Search, state: &State) -> bool {
-    let cast = search.cast(state);
+    let cast = &search.cast;
     let processes = &state.processes;
     let alone = |mutator: usize| {
         (0..processes.len()).all(|other| match processes[other].mode() {
@@ -54,7 +61,8 @@ fn holds_exclude_each_other(search: &Search, state: &State) -> bool {
 }
 
 fn somebody_can_go_on(search: &Search, state: &State) -> bool {
-    search.can_go_on(state) || state.all_have_ended(search.cast(state))
+    state.wrong != Some(Wrong::WaitsForTheDead)
+        && (search.can_go_on(state) || state.all_have_ended(&search.cast))
 }
 
 fn holds_are_kept(_: &Search, state: &State) -> bool {
@@ -83,7 +91,7 @@ fn the_mark_is_true(_: &Search, state: &State) -> bool {
 
 /// Once all have ended, the next to look finds nothing, or removes what the killed left.
 fn the_folder_is_empty_in_the_end(search: &Search, state: &State) -> bool {
-    if !state.all_have_ended(search.cast(state)) {
+    if !state.all_have_ended(&search.cast) {
         return true;
     }
     let mut files = state.files.clone();

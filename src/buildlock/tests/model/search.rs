@@ -1,24 +1,26 @@
-//! The search: every state that some casts can reach, by `stateright`.
+//! The search: every state that a cast can reach, by `stateright`.
 
 use std::time::Duration;
 
-use stateright::{Checker, HasDiscoveries, Model, Property};
+use stateright::{Checker, HasDiscoveries, Model, Path, Property};
 
 use crate::cast::Cast;
 use crate::faults::Fault;
-use crate::invariants;
+use crate::invariants::Invariant;
 use crate::state::State;
 use crate::steps::{Grain, World};
 
 /// What is searched.
 #[derive(Clone, Debug)]
 pub(crate) struct Search {
-    pub casts: Vec<Cast>,
+    pub cast: Cast,
     pub grain: Grain,
     /// How many processes may be killed, and how many may give up waiting, at any moment.
     pub kills: u8,
     pub give_ups: u8,
     pub fault: Option<Fault>,
+    /// What must be true.
+    pub invariants: &'static [(&'static str, Invariant)],
 }
 
 /// A step of one process, named for a counter-example.
@@ -33,18 +35,14 @@ pub(crate) enum Action {
 #[derive(Debug)]
 pub(crate) struct Found {
     pub states: usize,
-    /// The invariants that were broken, each with the shortest way there.
+    /// The invariants that were broken, each with a shortest way there.
     pub broken: Vec<(&'static str, String)>,
 }
 
 impl Search {
-    pub(crate) fn cast(&self, state: &State) -> &Cast {
-        &self.casts[state.cast]
-    }
-
-    fn world(&self, state: &State) -> World<'_> {
+    fn world(&self) -> World<'_> {
         World {
-            cast: self.cast(state),
+            cast: &self.cast,
             grain: self.grain,
             fault: self.fault,
         }
@@ -52,7 +50,7 @@ impl Search {
 
     /// Whether anybody can do something of its own accord.
     pub(crate) fn can_go_on(&self, state: &State) -> bool {
-        let world = self.world(state);
+        let world = self.world();
         (0..state.processes.len()).any(|member| world.can_step(state, member))
     }
 
@@ -64,22 +62,20 @@ impl Search {
             .timeout(Duration::from_secs(3600))
             .spawn_bfs()
             .join();
-        let mut broken: Vec<_> = checker
+        let way = |path: Path<State, Action>| {
+            let last = format!("{:#?}", path.last_state());
+            let steps: Vec<_> = path.into_actions().iter().map(|a| format!("{a:?}")).collect();
+            format!(
+                "`{}` by {}\n{last}",
+                checker.model().cast.notation,
+                steps.join(", ")
+            )
+        };
+        let broken = checker
             .discoveries()
             .into_iter()
-            .map(|(name, path)| (name, path))
-            .map(|(name, path)| {
-                let cast = checker.model().cast(path.last_state()).notation.clone();
-                let last = format!("{:#?}", path.last_state());
-                let steps: Vec<_> = path
-                    .into_actions()
-                    .into_iter()
-                    .map(|a| format!("{a:?}"))
-                    .collect();
-                (name, format!("`{cast}` by {}\n{last}", steps.join(", ")))
-            })
+            .map(|(name, path)| (name, way(path)))
             .collect();
-        broken.sort_unstable();
         Found {
             states: checker.unique_state_count(),
             broken,
@@ -92,15 +88,14 @@ impl Model for Search {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        let state = |(number, cast)| State::new(number, cast, self.kills, self.give_ups);
-        self.casts.iter().enumerate().map(state).collect()
+        vec![State::new(&self.cast, self.kills, self.give_ups)]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         if state.wrong.is_some() {
             return;
         }
-        let world = self.world(state);
+        let world = self.world();
         for member in 0..state.processes.len() {
             if world.can_step(state, member) {
                 actions.push(Action::Step(member));
@@ -115,7 +110,7 @@ impl Model for Search {
     }
 
     fn next_state(&self, state: &State, action: Action) -> Option<State> {
-        let world = self.world(state);
+        let world = self.world();
         let mut next = state.clone();
         match action {
             Action::Step(member) => world.step(&mut next, member),
@@ -126,7 +121,7 @@ impl Model for Search {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        invariants::ALL
+        self.invariants
             .iter()
             .map(|&(name, holds)| Property::always(name, holds))
             .collect()

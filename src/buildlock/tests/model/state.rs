@@ -14,8 +14,6 @@ use crate::numbers::Numbers;
 /// A state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct State {
-    /// Which cast of the search this is about.
-    pub cast: usize,
     pub files: Files,
     pub processes: Vec<Process>,
     /// How many more may be killed, and how many more may give up waiting.
@@ -39,6 +37,8 @@ pub(crate) enum Wrong {
     PassedAHold,
     /// Hands out a ticket a second time.
     ReusedATicket,
+    /// Decides to wait for a lock, woken by its being free: it would look again and again.
+    WaitsForTheDead,
     /// Refuses at once what nothing stands in the way of.
     RefusedWithoutReason,
 }
@@ -108,6 +108,8 @@ pub(crate) struct Looking {
     /// As the registry was when the gate was entered: whether somebody of its kin held, and whose shared holds it may pass.
     pub nested: bool,
     pub may_pass: Numbers,
+    /// Whether the lock that it was blocked on was free.
+    pub freed: bool,
 }
 
 /// What comes after some writes.
@@ -171,11 +173,10 @@ impl Process {
 }
 
 impl State {
-    pub(crate) fn new(cast: usize, members: &Cast, kills: u8, give_ups: u8) -> Self {
+    pub(crate) fn new(cast: &Cast, kills: u8, give_ups: u8) -> Self {
         Self {
-            cast,
             files: Files::new(),
-            processes: members
+            processes: cast
                 .members
                 .iter()
                 .map(|m| Process::new(m.parent.is_none()))

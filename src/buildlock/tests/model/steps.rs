@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use buildlock::Mode;
 use buildlock::protocol::{Mark, Write};
-use buildlock::queue::{Claim, Decision, SessionId, State as ClaimState, may_have_kin};
+use buildlock::queue::{Claim, Decision, SessionId, State as ClaimState, Ticket, may_have_kin};
 
 use crate::cast::{Cast, Op};
 use crate::faults::{Fault, Protocol};
@@ -41,7 +41,7 @@ impl World<'_> {
         let process = &state.processes[me];
         match &process.doing {
             Doing::Nothing => state.may_be_started(self.cast, me),
-            Doing::Script => match self.operation(state, me) {
+            Doing::Script => match self.upcoming(state, me).1 {
                 Next::Blocked => false,
                 Next::Acquire(..) => state.files.gate_holder.is_none(),
                 Next::Downgrade => {
@@ -139,49 +139,45 @@ impl World<'_> {
         self.settle(state, me);
     }
 
-    fn operation(&self, state: &State, me: usize) -> Next {
+    /// The next operation that is the registry's business or must wait, and where in the script it stands.
+    fn upcoming(&self, state: &State, me: usize) -> (usize, Next) {
         let process = &state.processes[me];
-        let children_ended = || {
-            self.cast.members[me]
-                .children
-                .iter()
-                .all(|&c| state.has_ended(self.cast, c))
-        };
-        for op in &self.cast.members[me].script[process.at..] {
-            match op {
-                Op::Await if !children_ended() => return Next::Blocked,
-                Op::Await | Op::Admit | Op::Lend => {}
-                Op::Acquire(mode) => return Next::Acquire(*mode),
-                Op::TryAcquire(mode) => return Next::Acquire(*mode),
-                Op::Downgrade => return Next::Downgrade,
+        let member = &self.cast.members[me];
+        let mut at = process.at;
+        let next = loop {
+            match member.script.get(at) {
+                None => break Next::LetGo,
+                // Who holds exclusively already has nothing to ask for, and who does not has nothing to turn into less.
+                Some(Op::Acquire(mode) | Op::TryAcquire(mode)) if !process.holds(Mode::Exclusive) => {
+                    break Next::Acquire(*mode);
+                }
+                Some(Op::Downgrade) if process.holds(Mode::Exclusive) => break Next::Downgrade,
+                Some(Op::Await) if !member.children.iter().all(|&c| state.has_ended(self.cast, c)) => {
+                    break Next::Blocked;
+                }
+                Some(_) => at += 1,
             }
-        }
-        Next::LetGo
+        };
+        (at, next)
     }
 
-    /// Passes over the operations that are none of the registry's business, up to the next that is or that must wait.
+    /// Passes over what is none of the registry's business, and ends with the script.
     fn settle(&self, state: &mut State, me: usize) {
-        let script = &self.cast.members[me].script;
-        let children = &self.cast.members[me].children;
-        while state.processes[me].doing == Doing::Script {
-            match script.get(state.processes[me].at) {
-                Some(Op::Await) if children.iter().all(|&c| state.has_ended(self.cast, c)) => {}
-                Some(Op::Admit) => {}
-                Some(Op::Lend) => state.processes[me].lent = state.processes[me].locks,
-                None if state.processes[me].holds.is_empty() => {
-                    state.processes[me].end();
-                    return;
-                }
-                _ => return,
-            }
-            state.processes[me].at += 1;
+        let (at, next) = self.upcoming(state, me);
+        let process = &mut state.processes[me];
+        if self.cast.members[me].script[process.at..at].contains(&Op::Lend) {
+            process.lent = process.locks;
+        }
+        process.at = at;
+        if matches!(next, Next::LetGo) && process.holds.is_empty() {
+            process.end();
         }
     }
 
     /// Begins the next operation.
     fn begin(&self, state: &mut State, me: usize) {
         self.settle(state, me);
-        match self.operation(state, me) {
+        match self.upcoming(state, me).1 {
             Next::Blocked => unreachable!("a process that must wait for its children takes no step"),
             Next::Acquire(mode) => {
                 let process = &mut state.processes[me];
@@ -277,11 +273,13 @@ impl World<'_> {
         let granted = |c: &&Arc<Claim>| c.state == ClaimState::Granted;
         let nested = state.files.living().filter(is_kin).any(|c| granted(&c));
         let may_pass = self.may_pass(state, me, &request.claim);
+        let freed = request.on.is_some_and(|on| !state.files.is_alive(on));
         state.files.gate_holder = Some(me);
         state.processes[me].doing = Doing::Looking(Looking {
             seen: Vec::new(),
             nested,
             may_pass,
+            freed,
         });
     }
 
@@ -323,9 +321,9 @@ impl World<'_> {
             look.again(&request.claim, &mut ahead)
                 .map(|decision| (decision, ahead))
         };
-        let Ok((decision, ahead)) = decided else {
-            let Err(Paused) = decided else { unreachable!() };
-            return;
+        let (decision, ahead) = match decided {
+            Ok(decided) => decided,
+            Err(Paused) => return,
         };
         request.ahead = ahead;
         let then = match decision {
@@ -333,57 +331,52 @@ impl World<'_> {
                 nested: looking.nested,
                 may_pass: looking.may_pass,
             },
+            Decision::Wait(on) if first && self.only_tries(process.at, me) => {
+                return self.refuse(state, me, on);
+            }
             Decision::Wait(on) => {
+                if looking.freed && request.on == Some(on) {
+                    state.wrong = Some(Wrong::WaitsForTheDead);
+                }
                 request.on = Some(on);
                 Then::Wait
             }
         };
-        let writes = self.after_look(state, me, first, decision);
-        let calls = writes.map_or_else(Vec::new, last_first);
-        let process = &mut state.processes[me];
-        if process.doing != Doing::Script {
-            process.doing = Doing::Writing { calls, then };
-        }
-    }
-
-    /// The writes that follow a decision; nothing where it is to wait as before, or to be refused.
-    fn after_look(
-        &self,
-        state: &mut State,
-        me: usize,
-        first: bool,
-        decision: Decision,
-    ) -> Option<Vec<Write>> {
-        let gate = state.files.gate;
-        let process = &mut state.processes[me];
-        let request = process.request.as_mut().expect("who looks asks for something");
-        let protocol = Protocol(self.fault);
-        if !first {
-            let claim = (*request.claim).clone();
-            return (decision == Decision::Granted).then(|| protocol.grant(gate, record(claim)));
-        }
-        let tries = matches!(self.cast.members[me].script[process.at], Op::TryAcquire(_));
-        if let (Decision::Wait(on), true) = (decision, tries) {
-            let exclusive = request.claim.mode == Mode::Exclusive || state.issued_exclusive.has(on);
-            if !exclusive {
-                state.wrong = Some(Wrong::RefusedWithoutReason);
-            }
-            process.request = None;
-            process.at = self.cast.members[me].script.len();
-            process.doing = Doing::Script;
-            state.files.gate_holder = None;
-            self.settle(state, me);
-            return None;
-        }
         let mut claim = (*request.claim).clone();
-        if decision == Decision::Granted {
-            claim.state = ClaimState::Granted;
-        }
-        process.session = Some(claim.session);
+        let protocol = Protocol(self.fault);
+        let writes = if first {
+            process.session = Some(claim.session);
+            if decision == Decision::Granted {
+                claim.state = ClaimState::Granted;
+            }
+            protocol.register(state.files.gate, record(claim))
+        } else if decision == Decision::Granted {
+            protocol.grant(state.files.gate, record(claim))
+        } else {
+            Vec::new()
+        };
+        let calls = last_first(writes);
+        process.doing = Doing::Writing { calls, then };
         if self.fault == Some(Fault::GateLeftBeforeRegistering) {
             state.files.gate_holder = None;
         }
-        Some(protocol.register(gate, record(claim)))
+    }
+
+    fn only_tries(&self, at: usize, me: usize) -> bool {
+        matches!(self.cast.members[me].script[at], Op::TryAcquire(_))
+    }
+
+    /// What cannot be had at once is not asked for: nothing is written, and the process ends.
+    fn refuse(&self, state: &mut State, me: usize, on: Ticket) {
+        let process = &mut state.processes[me];
+        let asked = process.request.take().expect("who is refused has asked");
+        if asked.claim.mode == Mode::Shared && !state.issued_exclusive.has(on) {
+            state.wrong = Some(Wrong::RefusedWithoutReason);
+        }
+        process.at = self.cast.members[me].script.len();
+        process.doing = Doing::Script;
+        state.files.gate_holder = None;
+        self.settle(state, me);
     }
 
     fn write(&self, state: &mut State, me: usize, budget: &mut Budget) {
@@ -419,11 +412,12 @@ impl World<'_> {
                     state.wrong = Some(Wrong::ReusedATicket);
                 }
                 state.issued.add(*ticket);
+                // Remembered only for the sake of those who may be refused.
                 let exclusive = process
                     .request
                     .as_ref()
-                    .is_some_and(|r| r.claim.ticket == *ticket && r.claim.mode == Mode::Exclusive);
-                if exclusive {
+                    .is_some_and(|r| r.claim.mode == Mode::Exclusive);
+                if exclusive && self.cast.somebody_tries() {
                     state.issued_exclusive.add(*ticket);
                 }
                 process.locks.add(*ticket);

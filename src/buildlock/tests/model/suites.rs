@@ -1,6 +1,7 @@
 //! Which casts are searched, and how closely.
 
 use crate::cast::Cast;
+use crate::invariants;
 use crate::search::Search;
 use crate::steps::Grain;
 
@@ -8,20 +9,228 @@ use crate::steps::Grain;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Suite {
     pub name: &'static str,
-    pub grain: Grain,
-    pub kills: u8,
-    pub give_ups: u8,
     casts: fn() -> Vec<String>,
+    grain: Grain,
+    kills: u8,
+    give_ups: u8,
 }
 
+/// Searched by every test run, in less than a minute.
+pub(crate) const SHORT: [Suite; 6] = [
+    Suite {
+        name: "every call, small casts",
+        casts: small,
+        grain: Grain::Call,
+        kills: 1,
+        give_ups: 1,
+    },
+    Suite {
+        name: "every write, a pair and a stranger",
+        casts: a_pair_and_a_stranger,
+        grain: Grain::Write,
+        kills: 1,
+        give_ups: 1,
+    },
+    Suite {
+        name: "every write, three trees",
+        casts: three_small_trees,
+        grain: Grain::Write,
+        kills: 1,
+        give_ups: 0,
+    },
+    Suite {
+        name: "every write, three deep",
+        casts: three_deep,
+        grain: Grain::Write,
+        kills: 1,
+        give_ups: 0,
+    },
+    Suite {
+        name: "every write, tries and orphans",
+        casts: tries_and_orphans,
+        grain: Grain::Write,
+        kills: 1,
+        give_ups: 1,
+    },
+    Suite {
+        name: "every write, two killed",
+        casts: small,
+        grain: Grain::Write,
+        kills: 2,
+        give_ups: 1,
+    },
+];
+
+/// Searched on demand: `cargo test --release --test model -- --ignored`.
+pub(crate) const LONG: [Suite; 7] = [
+    Suite {
+        name: "every write, two pairs",
+        casts: two_pairs,
+        grain: Grain::Write,
+        kills: 1,
+        give_ups: 1,
+    },
+    Suite {
+        name: "every call, a pair and a stranger",
+        casts: a_pair_and_a_stranger,
+        grain: Grain::Call,
+        kills: 1,
+        give_ups: 1,
+    },
+    Suite {
+        name: "every write, two trees of up to three",
+        casts: two_trees,
+        grain: Grain::Write,
+        kills: 1,
+        give_ups: 1,
+    },
+    Suite {
+        name: "every write, three trees, gives up",
+        casts: three_trees,
+        grain: Grain::Write,
+        kills: 1,
+        give_ups: 1,
+    },
+    Suite {
+        name: "every write, a pair and a stranger, two killed",
+        casts: a_pair_and_a_stranger,
+        grain: Grain::Write,
+        kills: 2,
+        give_ups: 1,
+    },
+    Suite {
+        name: "every call, tries and orphans, two killed",
+        casts: tries_and_orphans,
+        grain: Grain::Call,
+        kills: 2,
+        give_ups: 1,
+    },
+    Suite {
+        name: "every write, four strangers",
+        casts: four_strangers,
+        grain: Grain::Write,
+        kills: 1,
+        give_ups: 0,
+    },
+];
+
 impl Suite {
-    pub(crate) fn search(self) -> Search {
-        Search {
-            casts: (self.casts)().iter().map(|notation| Cast::parse(notation)).collect(),
+    /// The searches, one a cast.
+    pub(crate) fn searches(self) -> impl Iterator<Item = Search> {
+        (self.casts)().into_iter().map(move |notation| Search {
+            cast: Cast::parse(&notation),
             grain: self.grain,
             kills: self.kills,
             give_ups: self.give_ups,
             fault: None,
+            invariants: &invariants::ALL,
+        })
+    }
+}
+
+/// A session alone in its tree.
+const ALONE: [&str; 4] = ["S", "E", "SE", "Ed"];
+/// A parent and its child.
+const PAIRS: [&str; 12] = [
+    "Skw(S)", "Skw(E)", "Ekw(S)", "Ekw(E)", "Ekdw(S)", "Ekdw(E)", "Edkw(S)", "Edkw(E)", "SkEw(S)", "SkEw(E)",
+    "SEdkw(S)", "SEdkw(E)",
+];
+/// A parent with two children, and a chain of three.
+const TRIPLES: [&str; 14] = [
+    "Skw(S)(E)",
+    "Skw(E)(E)",
+    "Skw(S)(S)",
+    "Ekdw(S)(S)",
+    "Ekdw(S)(E)",
+    "Ekdw(E)(E)",
+    "Skw(Skw(S))",
+    "Skw(Skw(E))",
+    "Skw(Ekw(S))",
+    "Skw(Ekw(E))",
+    "Ekdw(Skw(S))",
+    "Ekdw(Skw(E))",
+    "Ekdw(Ekw(S))",
+    "Ekdw(Ekw(E))",
+];
+
+/// Every unordered choice of two.
+fn twice(trees: &[&str]) -> Vec<String> {
+    let with = |i: usize| {
+        trees[i..]
+            .iter()
+            .map(move |other| format!("{} {other}", trees[i]))
+    };
+    (0..trees.len()).flat_map(with).collect()
+}
+
+/// Every combination of one of each.
+fn beside(trees: &[&str], others: &[&str]) -> Vec<String> {
+    let with = |tree: &&str| {
+        others
+            .iter()
+            .map(|other| format!("{tree} {other}"))
+            .collect::<Vec<_>>()
+    };
+    trees.iter().flat_map(with).collect()
+}
+
+fn small() -> Vec<String> {
+    let mut casts = twice(&ALONE);
+    casts.extend(beside(&["Skw(E)", "Ekw(E)", "Edkw(S)", "Ekdw(E)"], &["S", "E"]));
+    casts.push("Skw(E) Skw(E)".to_owned());
+    casts
+}
+
+fn a_pair_and_a_stranger() -> Vec<String> {
+    let mut casts = twice(&ALONE);
+    casts.extend(beside(&PAIRS, &ALONE));
+    casts
+}
+
+fn two_pairs() -> Vec<String> {
+    twice(&PAIRS)
+}
+
+fn two_trees() -> Vec<String> {
+    beside(&TRIPLES, &ALONE)
+}
+
+fn three_small_trees() -> Vec<String> {
+    let mut casts = vec![];
+    for strangers in twice(&["S", "E"]) {
+        casts.extend(beside(
+            &["S", "E", "SE", "Ed", "Skw(E)", "Ekdw(S)"],
+            &[&strangers],
+        ));
+    }
+    casts
+}
+
+fn three_trees() -> Vec<String> {
+    let mut casts = vec![];
+    for strangers in twice(&ALONE) {
+        casts.extend(beside(&ALONE, &[&strangers]));
+        casts.extend(beside(&PAIRS, &[&strangers]));
+    }
+    casts
+}
+
+fn three_deep() -> Vec<String> {
+    beside(&TRIPLES, &["S", "E"])
+}
+
+fn tries_and_orphans() -> Vec<String> {
+    let mut casts = twice(&["s", "e", "Se", "Sl", "El", "Eld", "E"]);
+    casts.extend(beside(&["Sk(e)", "Elk(S)", "Slkw(E)", "Sk(Sk(E))"], &["e", "E"]));
+    casts
+}
+
+fn four_strangers() -> Vec<String> {
+    let mut casts = vec![];
+    for two in twice(&ALONE) {
+        for others in twice(&["S", "E"]) {
+            casts.push(format!("{two} {others}"));
         }
     }
+    casts
 }
