@@ -45,7 +45,7 @@ const WISH_LINGERS: Duration = Duration::from_millis(20);
 /// How old a reading of the machine's memory may be.
 const MEMORY_AGE_MAX: Duration = Duration::from_millis(250);
 
-/// Looks at the ledger may take this part of the time, after a burst worth `LOOKS_BURST`.
+/// Looks at the ledger that move no token may take this part of the time, after a burst worth `LOOKS_BURST`.
 const LOOKS_PART: u32 = 250;
 const LOOKS_BURST: Duration = Duration::from_millis(4);
 
@@ -280,20 +280,23 @@ impl Broker {
         if self.owed > 0 && self.pocket + self.lying > 0 {
             return Ok(true);
         }
-        if !self.looks.affordable(now) {
-            return Ok(false);
+        let wants = self.wants(now);
+        if wants == 0 || self.memory.refuses(now) {
+            let lends = self.held() > 1;
+            return Ok(lends && self.looks.affordable(now) && self.watch.stirred(&self.seat.registry)?);
         }
-        if self.wants(now) > 0 && !self.memory.refuses(now) {
-            self.hungry = Some(now);
-            let me = self.seat.ticket();
-            let wanted = self.held() + self.wants(now);
-            let known = self.ledger.take().map(|l| l.wishing(me, wanted));
-            let likely = known.as_ref().is_none_or(|l| l.may_lease(me) > 0);
-            self.ledger = known;
-            let unsaid = self.seat.lease().wanted <= self.held();
-            return Ok(likely || unsaid || self.watch.hopeful(now, &self.seat.registry)?);
+        self.hungry = Some(now);
+        let me = self.seat.ticket();
+        let wanted = self.held() + wants;
+        let known = self.ledger.take().map(|l| l.wishing(me, wanted));
+        let likely = known.as_ref().is_none_or(|l| l.may_lease(me) > 0);
+        self.ledger = known;
+        if likely || self.watch.bereaved(now, &self.seat.registry)? {
+            return Ok(true);
         }
-        Ok(self.held() > 1 && self.watch.stirred(&self.seat.registry)?)
+        let unsaid = self.seat.lease().wanted <= self.held();
+        Ok(self.looks.affordable(now)
+            && (unsaid || self.watch.is_old(now) || self.watch.stirred(&self.seat.registry)?))
     }
 
     /// Takes the gate, and does what the ledger asks for.
@@ -349,7 +352,9 @@ impl Broker {
         self.watch.looked(now, &registry, &ledger, me)?;
         self.ledger = Some(ledger);
         drop(gate);
-        self.looks.spend(started.elapsed());
+        if held == published.held {
+            self.looks.spend(started.elapsed());
+        }
         let call = self.shared.server.call_in(self.owed);
         call.map_err(|e| Error::io("cannot call tokens back for", registry.path(), e))
     }
@@ -495,7 +500,7 @@ impl MemoryGuard {
     }
 }
 
-/// Keeps looks at the ledger from costing more than a small part of the time, however busy the pool is.
+/// Keeps looks at the ledger in vain from costing more than a small part of the time, however busy the pool is.
 #[derive(Debug)]
 struct Budget {
     debt: Duration,

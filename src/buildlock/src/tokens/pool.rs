@@ -252,7 +252,9 @@ impl TokenPool {
         let mut notice_at = start + joining.notice_after;
         loop {
             let now = Instant::now();
-            if watch.hopeful(now, &self.registry)? && self.try_first(seat, &mut watch, now, patience)? {
+            let hope =
+                watch.is_old(now) || watch.stirred(&self.registry)? || watch.bereaved(now, &self.registry)?;
+            if hope && self.try_first(seat, &mut watch, now, patience)? {
                 return Ok(());
             }
             if patience.deadline.is_some_and(|at| at <= now) {

@@ -14,8 +14,8 @@ use crate::tokens::ledger::{Entry, capacity_in_force};
 /// each; their death frees tokens and changes no file.
 const PROBE_EVERY: Duration = Duration::from_millis(20);
 
-/// The same for the folder, whose time stamp may be too coarse to tell two changes apart.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How often to look although nothing seems to have changed: time stamps may be too coarse to tell two changes apart.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// One build's place in a pool.
 #[derive(Debug)]
@@ -254,13 +254,9 @@ impl Watch {
         Ok(self.seen != Some(registry.folder().changed()?))
     }
 
-    /// The same for somebody who waits for a token: also whether one of the others has died, or a long time has passed.
-    pub(super) fn hopeful(&mut self, now: Instant, registry: &Registry) -> Result<bool> {
-        let since = |then: Option<Instant>| then.map_or(Duration::MAX, |then| now.duration_since(then));
-        if since(self.looked) >= LOOK_EVERY || self.stirred(registry)? {
-            return Ok(true);
-        }
-        if since(self.probed) < PROBE_EVERY {
+    /// Whether one of the others has died, asked now and then: what it held is free, and no file has changed.
+    pub(super) fn bereaved(&mut self, now: Instant, registry: &Registry) -> Result<bool> {
+        if since(self.probed, now) < PROBE_EVERY {
             return Ok(false);
         }
         self.probed = Some(now);
@@ -272,4 +268,13 @@ impl Watch {
         }
         Ok(false)
     }
+
+    /// Whether the last look was long ago: a change within the resolution of a time stamp may have been missed.
+    pub(super) fn is_old(&self, now: Instant) -> bool {
+        since(self.looked, now) >= LOOK_EVERY
+    }
+}
+
+fn since(then: Option<Instant>, now: Instant) -> Duration {
+    then.map_or(Duration::MAX, |then| now.duration_since(then))
 }

@@ -16,6 +16,8 @@ use std::path::Path;
 use crate::error::{Error, Result};
 
 #[cfg(unix)]
+mod collector;
+#[cfg(unix)]
 mod unix;
 #[cfg(unix)]
 pub(super) use unix::{Server, Token};

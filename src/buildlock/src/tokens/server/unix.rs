@@ -5,13 +5,14 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use super::collector::Collector;
 use super::{Style, auth_words, failed, one_word};
 use crate::error::Result;
 use crate::sys;
@@ -56,27 +57,6 @@ struct Fifo {
     /// Does not block.
     file: File,
     collector: Arc<Collector>,
-}
-
-/// Stands in the queue with the children, for tokens that are wanted elsewhere.
-#[derive(Debug)]
-struct Collector {
-    orders: Mutex<Orders>,
-    changed: Condvar,
-    /// Blocks.
-    file: File,
-    waker: File,
-}
-
-#[derive(Debug, Default)]
-struct Orders {
-    /// How many tokens to get.
-    open: u32,
-    /// How many were got.
-    got: u32,
-    /// Whether a thread collects.
-    hired: bool,
-    over: bool,
 }
 
 impl Server {
@@ -144,7 +124,7 @@ impl Server {
     pub(crate) fn returned(&self) -> io::Result<u32> {
         match &self.lines {
             Lines::Pipes(p) => read_some(&p.back_read, u32::MAX),
-            Lines::Fifo(f) => Ok(std::mem::take(&mut f.collector.orders().got)),
+            Lines::Fifo(f) => Ok(f.collector.got()),
         }
     }
 
@@ -229,12 +209,7 @@ impl Fifo {
         let open = || File::options().read(true).write(true).open(path);
         let file = open()?;
         nonblocking(&file)?;
-        let collector = Arc::new(Collector {
-            orders: Mutex::default(),
-            changed: Condvar::new(),
-            file: open()?,
-            waker: waker.try_clone()?,
-        });
+        let collector = Collector::new(open()?, waker.try_clone()?)?;
         Ok(Self {
             path: path.to_owned(),
             file,
@@ -245,66 +220,9 @@ impl Fifo {
 
 impl Drop for Fifo {
     fn drop(&mut self) {
+        // Whoever scans the pool removes what a build leaves behind.
         drop(std::fs::remove_file(&self.path));
-        let mut orders = self.collector.orders();
-        orders.over = true;
-        if orders.hired {
-            // It may be blocked in a read. A child that is still there may get this byte in its stead: then the thread
-            // stays until that child ends, and holds nothing but the file.
-            ring(&self.collector.file);
-        }
-        drop(orders);
-        self.collector.changed.notify_all();
-    }
-}
-
-impl Collector {
-    fn orders(&self) -> std::sync::MutexGuard<'_, Orders> {
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn call_in(self: &Arc<Self>, count: u32) -> io::Result<()> {
-        let mut orders = self.orders();
-        if orders.open == count {
-            return Ok(());
-        }
-        orders.open = count;
-        if !orders.hired {
-            let collector = Arc::clone(self);
-            std::thread::Builder::new()
-                .name("buildlock collects tokens".to_owned())
-                .stack_size(64 * 1024)
-                .spawn(move || collector.collect())?;
-            orders.hired = true;
-        }
-        drop(orders);
-        self.changed.notify_all();
-        Ok(())
-    }
-
-    fn collect(&self) {
-        loop {
-            let mut orders = self.orders();
-            while orders.open == 0 && !orders.over {
-                orders = self.changed.wait(orders).unwrap_or_else(PoisonError::into_inner);
-            }
-            if orders.over {
-                return;
-            }
-            drop(orders);
-            match (&self.file).read(&mut [0]) {
-                Ok(1) => {}
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                // The broker's own reads meet the same and report it.
-                _ => return,
-            }
-            // Also a token that came when the order was withdrawn: the broker puts it back.
-            let mut orders = self.orders();
-            orders.got += 1;
-            orders.open = orders.open.saturating_sub(1);
-            drop(orders);
-            ring(&self.waker);
-        }
+        self.collector.dismiss();
     }
 }
 
@@ -325,7 +243,7 @@ fn make_fifo(path: &Path) -> io::Result<()> {
     Err(io::Error::other(why))
 }
 
-fn pipe() -> io::Result<(File, File)> {
+pub(super) fn pipe() -> io::Result<(File, File)> {
     let (read, write) = io::pipe()?;
     Ok((File::from(OwnedFd::from(read)), File::from(OwnedFd::from(write))))
 }
@@ -336,7 +254,7 @@ fn nonblocking(file: impl AsFd) -> io::Result<()> {
 }
 
 /// Writes one byte to a pipe that is read by somebody who is alive, or whose death makes it not matter.
-fn ring(mut pipe: &File) {
+pub(super) fn ring(mut pipe: &File) {
     drop(pipe.write(&[TOKEN]));
 }
 

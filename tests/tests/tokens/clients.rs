@@ -1,0 +1,1 @@
+//! Real clients: cargo with rustc, GNU make, ninja.
