@@ -201,7 +201,7 @@ fn the_users_own_flags_for_make_survive() {
     let out = String::from_utf8(output.stdout).unwrap();
     let flags = out.lines().nth(1).unwrap();
     assert!(
-        flags.starts_with("k -j --jobserver-fds=") && flags.ends_with(" -- CC=gcc"),
+        flags.starts_with("k -j --jobserver-auth=") && flags.ends_with(" -- CC=gcc"),
         "{flags}"
     );
 }

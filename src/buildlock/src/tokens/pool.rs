@@ -180,7 +180,7 @@ impl TokenPool {
     /// Opens the pool in `folder`, and creates it where it is missing, for this user alone.
     ///
     /// `capacity` is how many jobs should run at once. While builds of another opinion are alive, the one that joined first
-    /// decides: see [`Member::pool_capacity`].
+    /// decides: see [`Member::other_capacity`].
     ///
     /// # Errors
     /// As [`Registry::open`].

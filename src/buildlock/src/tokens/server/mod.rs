@@ -45,9 +45,13 @@ fn failed(folder: &Path) -> impl Fn(std::io::Error) -> Error + '_ {
     move |e| Error::io("cannot serve a jobserver for the token pool", folder, e)
 }
 
-/// The words that tell children of a jobserver, as GNU make writes them. `--jobserver-fds` is what make before 4.2 reads.
+/// The words that tell children of a jobserver, as GNU make writes them.
 pub(super) fn auth_words(auth: &str) -> String {
-    format!("-j --jobserver-fds={auth} --jobserver-auth={auth}")
+    if auth.starts_with("fifo:") {
+        return format!("-j --jobserver-auth={auth}");
+    }
+    // The second is what make before 4.2 reads. Such a make knows no fifo, and some ninja takes the word for a pipe's.
+    format!("-j --jobserver-auth={auth} --jobserver-fds={auth}")
 }
 
 /// A fifo's path stands in a list of words, so it must not fall apart into several.
