@@ -303,10 +303,11 @@ impl Broker {
     fn look(&mut self, now: Instant) -> Result<()> {
         let started = Instant::now();
         let registry = self.seat.registry.clone();
-        let mut gate = registry.enter(&Patience {
+        let patience = Patience {
             deadline: Some(now + GATE_PATIENCE),
             cancel: &Cancel::new(),
-        })?;
+        };
+        let mut gate = self.seat.enter(&registry, &patience)?;
         let me = self.seat.ticket();
         let mut wants = self.wants(now);
         if wants > 0 && self.memory.refuses(now) {

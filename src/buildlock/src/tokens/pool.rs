@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind, Result};
 use crate::queue::Ticket;
 use crate::record::{Lease, Record};
-use crate::registry::{Living, Patience, Registry};
+use crate::registry::{Patience, Registry};
+use crate::scan::Living;
 use crate::session::{HumanDuration, Timeout};
 use crate::tokens::broker::JobServer;
 use crate::tokens::memory::MemoryLimits;
@@ -293,7 +294,7 @@ impl TokenPool {
             deadline: None,
             cancel: patience.cancel,
         };
-        let mut gate = self.registry.enter(&patience)?;
+        let mut gate = seat.enter(&self.registry, &patience)?;
         let ledger = seat.read(&mut gate)?;
         let turn = ledger.may_lease(seat.ticket()) > 0;
         if turn {

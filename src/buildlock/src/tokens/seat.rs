@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::folder::Liveness;
+use crate::error::Result;
+use crate::gate::RegistryId;
 use crate::protocol;
 use crate::queue::{Claim, Mode, State, Ticket};
 use crate::record::{Lease, Record, Who, now_unix_ms};
-use crate::registry::{Living, Locks, Patience, Registry, Transition};
+use crate::registry::{Locks, Patience, Registry, Transition};
+use crate::scan::{Liveness, Living};
 use crate::tokens::ledger::{Entry, capacity_in_force};
 
 /// How often to ask the kernel whether the others of the pool are alive, while waiting for what they hold. A microsecond
@@ -21,6 +22,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Seat {
     pub(super) registry: Registry,
+    id: RegistryId,
     record: Record,
     locks: Locks,
 }
@@ -73,6 +75,7 @@ impl Seat {
         record.lease = Some(lease);
         let mut seat = Self {
             registry: registry.clone(),
+            id: gate.gate.registry,
             record: record.clone(),
             locks: Locks::new(),
         };
@@ -88,21 +91,20 @@ impl Seat {
         self.record.lease.expect("a seat is taken with a lease")
     }
 
+    /// Takes the gate of `registry`, which is this seat's own.
+    pub(super) fn enter<'a>(
+        &self,
+        registry: &'a Registry,
+        patience: &Patience<'_>,
+    ) -> Result<Transition<'a>> {
+        let gate = registry.enter_again(self.id, patience)?;
+        registry.is_still_ours(&self.locks)?;
+        Ok(gate)
+    }
+
     /// Looks at the ledger, this seat's own entry as published included.
     pub(super) fn read(&self, gate: &mut Transition<'_>) -> Result<Ledger> {
-        let ledger = Ledger::read(gate, self.lease().capacity)?;
-        if ledger.entries.iter().any(|e| e.ticket == self.ticket()) {
-            return Ok(ledger);
-        }
-        Err(Error::new(
-            ErrorKind::Lost,
-            format!(
-                "build {} was removed by somebody from the token pool",
-                self.ticket()
-            ),
-        )
-        .at(self.registry.path())
-        .advice("`lock break` does that, or the removal of the folder"))
+        Ledger::read(gate, self.lease().capacity)
     }
 
     /// Publishes more tokens, or another wish.
@@ -126,7 +128,7 @@ impl Seat {
         let held = self.lease().held.saturating_sub(count).max(1);
         let record = self.with_lease(held, held);
         self.registry
-            .apply(protocol::lease(record.clone()), &mut self.locks)?;
+            .give_back(protocol::lease(record.clone()), &mut self.locks)?;
         self.record = record;
         Ok(())
     }
@@ -146,9 +148,10 @@ impl Seat {
         if self.locks.is_empty() {
             return Ok(());
         }
+        let ticket = self.ticket();
         let done = self
             .registry
-            .apply(protocol::let_go(self.ticket()), &mut self.locks);
+            .let_go(ticket, protocol::let_go(ticket), &mut self.locks);
         // Also where a file could not be removed: closing the lock is what ends the session.
         self.locks.clear();
         done
