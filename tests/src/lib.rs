@@ -7,3 +7,5 @@ pub mod project;
 pub mod scene;
 #[cfg(unix)]
 pub mod storm;
+#[cfg(unix)]
+pub mod tokens;

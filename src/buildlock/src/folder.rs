@@ -100,6 +100,13 @@ impl Folder {
             .map_err(|e| Error::io("cannot look at the lock folder's gate", &path, e))
     }
 
+    /// When a file was last added to the folder, removed, or replaced: each change of a record does that.
+    pub(crate) fn changed(&self) -> Result<SystemTime> {
+        std::fs::metadata(&self.path)
+            .and_then(|m| m.modified())
+            .map_err(|e| Error::io("cannot look at the lock folder", &self.path, e))
+    }
+
     /// The gate's bytes. Its lock must be held.
     pub(crate) fn read_gate(&self, file: &mut File) -> Result<Vec<u8>> {
         faults::check("read gate")
@@ -150,7 +157,7 @@ impl Folder {
             };
             match kind {
                 "lock" => listing.registered.push(ticket),
-                "json" | "new" => others.push((ticket, name)),
+                "json" | "new" | "fifo" => others.push((ticket, name)),
                 _ => {}
             }
         }

@@ -69,6 +69,8 @@ pub mod queue;
 pub mod scan;
 pub use queue::{Mode, SessionId, State, Ticket};
 
+pub mod tokens;
+
 mod children;
 mod folder;
 pub use children::{Parent, adopt_orphans, die_with_parent, end_descendants};

@@ -146,6 +146,14 @@ pub fn downgrade(gate: Gate, shared: Record, exclusive: Ticket, mark: Mark) -> V
     writes
 }
 
+/// A session of a token pool leases more tokens, gives some back, or says what it could use.
+///
+/// One write, so that the ledger never shows half of it. To lease more the gate must be held; to give back it need not be.
+#[must_use]
+pub fn lease(record: Record) -> Vec<Write> {
+    vec![Write::ReplaceRecord(record)]
+}
+
 /// The remains of a dead session are removed; `record` is what could be read of its record.
 ///
 /// The lock file goes last: as long as it is there, the next to scan will try again.

@@ -46,7 +46,7 @@ pub struct Record {
 }
 
 /// A session's part of a token pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Lease {
     /// The tokens that it holds.
     pub held: u32,

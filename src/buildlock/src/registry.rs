@@ -139,6 +139,27 @@ impl Registry {
         apply_all(writes, |write| apply(&self.folder, write, locks))
     }
 
+    /// Does the writes by which a session of a token pool gives tokens back. They need no gate.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lost`] where the session's files were removed by somebody: what bears their names now is not ours.
+    pub(crate) fn give_back(&self, writes: Vec<Write>, locks: &mut Locks) -> Result<()> {
+        self.is_still_ours(locks)?;
+        apply_all(writes, |write| apply(&self.folder, write, locks))
+    }
+
+    /// # Errors
+    /// [`ErrorKind::Lost`] where one of these locks has lost its name.
+    pub(crate) fn is_still_ours(&self, locks: &Locks) -> Result<()> {
+        if locks
+            .iter()
+            .all(|(_, lock)| !sys::is_removed(lock).unwrap_or(false))
+        {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Lost, "somebody removed this session from").at(self.path()))
+    }
+
     /// Removes a session from the registry although its lock is held, so that the others no longer wait for it.
     ///
     /// The process behind it, if there is one, is not touched and does not notice: it may go on writing beside the next

@@ -56,7 +56,8 @@ impl Cancel {
         self.0.heard.notify_all();
     }
 
-    fn sleep_until(&self, until: Option<Instant>, awake: impl Fn() -> bool) {
+    /// Sleeps until `until` has come (never if `None`), `awake` says so after a ring, or the wait is cancelled.
+    pub(crate) fn sleep_until(&self, until: Option<Instant>, awake: impl Fn() -> bool) {
         let mut ring = self.0.ring.lock().unwrap_or_else(PoisonError::into_inner);
         while !awake() && !self.is_cancelled() {
             ring = match until {

@@ -56,6 +56,20 @@ pub(crate) fn not_private(path: &Path) -> io::Result<Option<String>> {
     Ok(None)
 }
 
+/// Why a folder is not this user's alone to write to, if it is not. Stricter than [`not_private`]: for root, too, only its own.
+pub(crate) fn not_mine(path: &Path) -> io::Result<Option<String>> {
+    let owner = std::fs::symlink_metadata(path)?.uid();
+    if owner != rustix::process::geteuid().as_raw() {
+        return Ok(Some(format!("it belongs to user {owner}")));
+    }
+    not_private(path)
+}
+
+/// The number of the user whose rights this process has.
+pub(crate) fn user_number() -> String {
+    rustix::process::geteuid().as_raw().to_string()
+}
+
 /// Whether the open file has no name any more.
 pub(crate) fn is_removed(file: &File) -> io::Result<bool> {
     Ok(file.metadata()?.nlink() == 0)

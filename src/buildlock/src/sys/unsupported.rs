@@ -23,6 +23,16 @@ pub(crate) fn not_private(_path: &Path) -> io::Result<Option<String>> {
     Ok(None)
 }
 
+/// Why a folder is not this user's alone to write to, if it is not.
+pub(crate) fn not_mine(_path: &Path) -> io::Result<Option<String>> {
+    Ok(None)
+}
+
+/// Unknown.
+pub(crate) fn user_number() -> String {
+    "0".to_owned()
+}
+
 /// Whether the open file has no name any more.
 pub(crate) fn is_removed(_file: &File) -> io::Result<bool> {
     Ok(false)

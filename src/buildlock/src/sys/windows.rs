@@ -39,6 +39,16 @@ pub(crate) fn not_private(path: &Path) -> io::Result<Option<String>> {
     Ok((!folder.is_dir()).then(|| "it is not a folder".to_owned()))
 }
 
+/// Why a folder is not this user's alone to write to, if it is not.
+pub(crate) fn not_mine(path: &Path) -> io::Result<Option<String>> {
+    not_private(path)
+}
+
+/// The folder for temporary files is the user's own here: the name only tells programs apart.
+pub(crate) fn user_number() -> String {
+    user_name()
+}
+
 /// Whether the open file has no name any more. A gate that is open cannot lose its name here but by a rename.
 pub(crate) fn is_removed(_file: &File) -> io::Result<bool> {
     Ok(false)

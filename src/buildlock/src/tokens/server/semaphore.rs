@@ -1,0 +1,105 @@
+//! Named semaphores, as Windows has them.
+//!
+//! A semaphore is one thing that children take from and return to, like a fifo, but nobody can stand in a queue for it
+//! with a way out. So the broker takes back what lies there when it looks, and looks often while it is asked for some.
+
+use std::io;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use jobserver::Client;
+
+use super::{Style, auth_words, failed};
+use crate::error::{Error, ErrorKind, Result};
+
+/// A private jobserver.
+#[derive(Debug)]
+pub(crate) struct Server {
+    client: Client,
+    woken: Mutex<bool>,
+    waker: Condvar,
+}
+
+impl Server {
+    /// Makes one without tokens. A semaphore's maximum is fixed when it is made.
+    pub(crate) fn new(style: Style, at: &Path, tokens_max: u32) -> Result<Self> {
+        if matches!(style, Style::Pipe | Style::Fifo) {
+            let text = "pipes and fifos cannot serve as jobservers on this system";
+            return Err(Error::new(ErrorKind::Unsupported, text).advice("use a semaphore: \"auto\""));
+        }
+        let client = Client::new(tokens_max.max(1) as usize).map_err(failed(at))?;
+        let server = Self {
+            client,
+            woken: Mutex::new(false),
+            waker: Condvar::new(),
+        };
+        server.take(tokens_max.max(1)).map_err(failed(at))?;
+        Ok(server)
+    }
+
+    /// The words for `MAKEFLAGS`: the semaphore's name.
+    pub(crate) fn words(&self) -> String {
+        // The crate keeps the name to itself, and tells it to commands only.
+        let mut probe = Command::new("");
+        self.client.configure(&mut probe);
+        let told = probe.get_envs().find(|(name, _)| *name == "CARGO_MAKEFLAGS");
+        let told = told.and_then(|(_, words)| words?.to_str()).unwrap_or_default();
+        let auth = told.rsplit("--jobserver-auth=").next().unwrap_or_default();
+        auth_words(auth)
+    }
+
+    /// A semaphore is found by its name.
+    pub(crate) fn lend(&self, _command: &mut Command) {}
+
+    pub(crate) fn lying(&self) -> io::Result<u32> {
+        Ok(u32::try_from(self.client.available()?).unwrap_or(u32::MAX))
+    }
+
+    pub(crate) fn put(&self, count: u32) -> io::Result<()> {
+        (0..count).try_for_each(|_| self.client.release_raw())
+    }
+
+    pub(crate) fn take(&self, count: u32) -> io::Result<u32> {
+        for taken in 0..count {
+            match self.client.try_acquire()? {
+                Some(token) => token.drop_without_releasing(),
+                None => return Ok(taken),
+            }
+        }
+        Ok(count)
+    }
+
+    pub(crate) fn returned(&self) -> io::Result<u32> {
+        Ok(0)
+    }
+
+    pub(crate) fn call_in(&self, _count: u32) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(crate) fn wait(&self, time: Duration) -> io::Result<()> {
+        let woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut woken, _) = self
+            .waker
+            .wait_timeout_while(woken, time, |woken| !*woken)
+            .unwrap_or_else(PoisonError::into_inner);
+        *woken = false;
+        Ok(())
+    }
+
+    pub(crate) fn wake(&self) {
+        *self.woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.waker.notify_all();
+    }
+
+    /// Takes a token for this process's own work, as a child would; nothing where none lies there.
+    pub(crate) fn try_token(&self) -> io::Result<Option<Token>> {
+        self.client.try_acquire().map(|token| token.map(Token))
+    }
+}
+
+/// The right to run one job. Dropping it gives it back.
+#[derive(Debug)]
+pub(crate) struct Token(#[expect(dead_code, reason = "held for its drop")] jobserver::Acquired);

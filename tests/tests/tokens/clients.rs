@@ -1,0 +1,170 @@
+//! Real clients in one pool: cargo with rustc, GNU make over pipes, ninja over a fifo.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use process_tests::tokens::Site;
+
+use crate::site;
+
+/// How many crates, and how many steps of make and ninja, there are to run.
+const JOBS: usize = 12;
+
+fn write(path: &Path, text: &str) {
+    std::fs::create_dir_all(path.parent().expect("a folder")).expect("room");
+    std::fs::write(path, text).expect("room");
+}
+
+/// A workspace of crates that can all be compiled at once.
+fn cargo(site: &Site) -> Command {
+    let root = site.path().join("crates");
+    let names = (0..JOBS).map(|n| format!("part{n}"));
+    write(
+        &root.join("Cargo.toml"),
+        "[workspace]\nresolver = \"3\"\nmembers = [\"part*\"]\n",
+    );
+    for name in names {
+        let manifest = format!("[package]\nname = \"{name}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n");
+        write(&root.join(&name).join("Cargo.toml"), &manifest);
+        let functions = (0..40).map(|n| {
+            format!("pub fn f{n}(x: &[u32]) -> String {{ x.iter().map(|x| format!(\"{{x}}\")).collect() }}\n")
+        });
+        write(
+            &root.join(&name).join("src/lib.rs"),
+            &functions.collect::<String>(),
+        );
+    }
+    let mut command = site.pooled(&[]);
+    command
+        .args(["cargo", "build", "--offline"])
+        .env("CARGO_TARGET_DIR", root.join("target"));
+    command.current_dir(root);
+    command
+}
+
+/// A program that the sampler knows by its name.
+fn step(site: &Site, folder: &str) -> String {
+    let path = site.path().join(folder).join("poolstep");
+    std::fs::create_dir_all(path.parent().expect("a folder")).expect("room");
+    std::fs::copy("/bin/sleep", &path).expect("room");
+    path.display().to_string()
+}
+
+fn make(site: &Site) -> Command {
+    let step = step(site, "make");
+    let targets: Vec<_> = (0..JOBS).map(|n| format!("t{n}")).collect();
+    // Half of them under a second make, which must take part, too.
+    let (own, nested) = targets.split_at(JOBS / 2);
+    let text = format!(
+        "all: {} sub\nsub:\n\t+$(MAKE) {}\n{}:\n\t{step} 0.05\n.PHONY: all sub {}\n",
+        own.join(" "),
+        nested.join(" "),
+        targets.join(" "),
+        targets.join(" ")
+    );
+    write(&site.path().join("make/Makefile"), &text);
+    let mut command = site.pooled(&[]);
+    command.arg("make").current_dir(site.path().join("make"));
+    command
+}
+
+fn ninja(site: &Site) -> Command {
+    let step = step(site, "ninja");
+    let steps = (0..JOBS).map(|n| format!("build t{n}: step\n"));
+    let text = format!(
+        "rule step\n  command = exec {step} 0.05\n{}",
+        steps.collect::<String>()
+    );
+    write(&site.path().join("ninja/build.ninja"), &text);
+    let mut command = site.pooled(&["--fifo"]);
+    command.arg("ninja").current_dir(site.path().join("ninja"));
+    command
+}
+
+/// Earlier versions are no jobserver clients.
+fn has_ninja() -> bool {
+    let version = Command::new("ninja").arg("--version").output();
+    let version = version
+        .map(|o| String::from_utf8_lossy(&o.stdout).into_owned())
+        .unwrap_or_default();
+    let mut numbers = version.trim().split('.').map(|n| n.parse::<u32>().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (1, 13)
+}
+
+/// How many jobs of the site run now, as the kernel sees it.
+fn running(site: &Site) -> usize {
+    let mut count = 0;
+    for process in std::fs::read_dir("/proc").expect("a proc file system").flatten() {
+        let path = process.path();
+        // Whatever cannot be read has ended meanwhile, or is no process.
+        let name = std::fs::read_to_string(path.join("comm")).unwrap_or_default();
+        let is_job = ["rustc", "poolstep"].contains(&name.trim_end());
+        count += usize::from(
+            is_job && std::fs::read_link(path.join("cwd")).is_ok_and(|d| d.starts_with(site.path())),
+        );
+    }
+    count
+}
+
+/// Runs all at once, and returns how many jobs were ever seen at once, and what the builds said.
+fn sample(site: &Site, commands: Vec<Command>) -> (usize, Vec<Output>) {
+    let start = |mut c: Command| {
+        c.stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("a program")
+    };
+    let mut builds: Vec<_> = commands.into_iter().map(start).collect();
+    let mut most = 0;
+    while builds
+        .iter_mut()
+        .any(|b| b.try_wait().expect("an answer").is_none())
+    {
+        most = most.max(running(site));
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let outputs = builds
+        .into_iter()
+        .map(|b| b.wait_with_output().expect("its words"));
+    (most, outputs.collect())
+}
+
+#[test]
+fn cargo_make_and_ninja_together_run_as_many_jobs_as_the_pool_has_tokens() {
+    let site = site(3);
+    let mut commands = vec![cargo(&site), make(&site)];
+    if has_ninja() {
+        commands.push(ninja(&site));
+    } else {
+        println!("ninja 1.13 is not there and takes no part: pip install -r tests/requirements.txt");
+    }
+    let (most, outputs) = sample(&site, commands);
+    for output in outputs {
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        let complains = said.contains("jobserver") || said.contains("warning: ");
+        assert!(!complains, "{said}");
+    }
+    assert_eq!(most, 3);
+    assert!(site.snapshot().entries.is_empty());
+}
+
+#[test]
+fn make_is_told_of_the_pool_and_so_is_the_make_below_it() {
+    let site = site(4);
+    let (most, outputs) = sample(&site, vec![make(&site)]);
+    assert!(outputs[0].status.success());
+    assert_eq!(most, 4);
+}
+
+#[test]
+fn ninja_is_told_of_the_pool() {
+    if !has_ninja() {
+        println!("ninja 1.13 is not there: pip install -r tests/requirements.txt");
+        return;
+    }
+    let site = site(4);
+    let (most, outputs) = sample(&site, vec![ninja(&site)]);
+    assert!(outputs[0].status.success());
+    assert_eq!(most, 4);
+}

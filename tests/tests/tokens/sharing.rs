@@ -1,0 +1,156 @@
+//! How many jobs run at once, and whose.
+
+use std::process::Command;
+
+use process_tests::tokens::{Build, Load, Site, now_ns};
+
+use crate::site;
+
+const STYLES: [&[&str]; 2] = [&[], &["--fifo"]];
+
+fn endless(workers: u32) -> Load {
+    Load {
+        workers,
+        length_ms: 8,
+        count: 0,
+    }
+}
+
+/// Lets the builds run for a while once all have got going, and returns how many jobs each had running on average.
+fn means<const N: usize>(site: &Site, names: [&str; N]) -> [f64; N] {
+    for name in names {
+        site.until_started(name, 40);
+    }
+    let from = now_ns();
+    for name in names {
+        site.until_started(name, 100);
+    }
+    let (to, log) = (now_ns(), site.log());
+    names.map(|name| log.mean(name, from, to))
+}
+
+fn near(mean: f64, ideal: f64) -> bool {
+    (mean - ideal).abs() <= ideal * 0.1
+}
+
+#[test]
+fn two_builds_together_run_no_more_jobs_than_one() {
+    for style in STYLES {
+        let site = site(4);
+        let load = Load {
+            workers: 8,
+            length_ms: 5,
+            count: 60,
+        };
+        let builds = ["a", "b"].map(|name| site.build(name, style, load));
+        assert!(
+            builds
+                .map(Build::wait)
+                .iter()
+                .all(std::process::ExitStatus::success)
+        );
+        let log = site.log();
+        assert_eq!(log.most_at_once(), 4, "{style:?}");
+        assert_eq!(site.snapshot().entries.len(), 0);
+    }
+}
+
+#[test]
+fn without_the_pool_two_builds_run_twice_as_many() {
+    let site = site(4);
+    let load = Load {
+        workers: 8,
+        length_ms: 20,
+        count: 60,
+    };
+    let alone = ["a", "b"].map(|name| {
+        let own = jobserver::Client::new(3).unwrap();
+        let mut words = site.jobs(name, load).into_iter();
+        let mut command = Command::new(words.next().unwrap());
+        own.configure_make(command.args(words));
+        (Build::start(&mut command), own)
+    });
+    for (build, _own) in alone {
+        assert!(build.wait().success());
+    }
+    assert_eq!(site.log().most_at_once(), 8);
+}
+
+#[test]
+fn a_build_alone_gets_the_whole_pool() {
+    for style in STYLES {
+        let site = site(6);
+        let _build = site.build("a", style, endless(10));
+        site.until("all are used", || site.log().most_at_once() == 6);
+    }
+}
+
+#[test]
+fn one_that_waits_gets_as_much_as_sixteen_that_wait() {
+    for style in STYLES {
+        let site = site(4);
+        let _few = site.build("few", style, endless(2));
+        let _many = site.build("many", style, endless(17));
+        let [few, many] = means(&site, ["few", "many"]);
+        assert!(
+            near(few, 2.0) && near(many, 2.0),
+            "{few:.2} and {many:.2} {style:?}"
+        );
+        assert!(site.log().most_at_once() <= 4);
+    }
+}
+
+#[test]
+fn weights_divide_the_pool() {
+    for style in STYLES {
+        let site = site(8);
+        let with = |weight| {
+            ["--weight", weight]
+                .into_iter()
+                .chain(style.iter().copied())
+                .collect::<Vec<_>>()
+        };
+        let (heavy, light) = (with("2"), with("1"));
+        let _builds = [
+            site.build("heavy", &heavy, endless(16)),
+            site.build("light", &light, endless(16)),
+            site.build("other", &light, endless(16)),
+        ];
+        let all @ [heavy, light, other] = means(&site, ["heavy", "light", "other"]);
+        assert!(
+            near(heavy, 4.0) && near(light, 2.0) && near(other, 2.0),
+            "{all:.2?} {style:?}"
+        );
+        assert!(site.log().most_at_once() <= 8);
+    }
+}
+
+#[test]
+fn a_build_holds_no_more_than_its_jobs() {
+    let site = site(6);
+    let _build = site.build("a", &["--jobs-max", "2"], endless(10));
+    site.until_started("a", 100);
+    assert_eq!(site.log().most_at_once(), 2);
+}
+
+#[test]
+fn who_arrives_at_a_full_pool_gets_a_further_token_within_a_jobs_length() {
+    // From a fifo the broker gets only about every second token that comes back, as the children read from it, too.
+    for (style, ms_max) in STYLES.into_iter().zip([300.0, 2000.0]) {
+        let site = site(4);
+        let load = Load {
+            length_ms: 200,
+            ..endless(16)
+        };
+        let _old = site.build("old", style, load);
+        site.until("the pool is full", || site.log().most_at_once() == 4);
+        site.until_started("old", 8);
+        let new = site.build("new", style, load);
+        site.until("it runs two jobs", || site.log().most_at_once_of("new") == 2);
+        let log = site.log();
+        let took = log.ms_until("new", 2, log.first_ns("new").unwrap()).unwrap();
+        println!("a further token after {took:.1} ms {style:?}");
+        assert!(took < ms_max, "{took} ms {style:?}");
+        drop(new);
+    }
+}
