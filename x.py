@@ -4,21 +4,17 @@
 import os
 import sys
 
-
-def main():  # type: () -> int
-    """Runs `./x`; gives its exit code."""
+if __name__ == "__main__":
     if sys.version_info < (3, 11):
-        sys.stderr.write("error: ./x needs Python 3.11 or newer, and this is %d.%d: install one\n" % sys.version_info[:2])
-        return 4
+        sys.stderr.write(
+            "error: ./x needs Python 3.11 or newer, and this is %d.%d: install one\n" % sys.version_info[:2]
+        )
+        sys.exit(4)
     root = os.path.dirname(os.path.realpath(__file__))
     sys.path.insert(0, os.path.join(root, "src", "bootstrap"))
-    import bootstrap
-
-    return bootstrap.main(root, sys.argv[1:])
-
-
-if __name__ == "__main__":
     try:
-        sys.exit(main())
-    except KeyboardInterrupt:  # while the launcher was not yet loaded
+        import bootstrap
+
+        sys.exit(bootstrap.main(root, sys.argv[1:]))
+    except KeyboardInterrupt:  # before the launcher was there to catch it
         sys.exit(130)

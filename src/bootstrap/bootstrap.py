@@ -1,19 +1,18 @@
 """The launcher behind `./x`: finds or fetches a toolchain, builds the driver when it has changed, and becomes it.
 
-With nothing to do it starts no process, takes no lock, writes no file and imports little: every `./x` pays for it. What is
-missing is made under the cache lock, which is let go before the driver starts.
+With nothing to do it starts no process, takes no lock, writes no file and imports little: every `./x` pays for it. What
+is missing is made under the cache lock, which is let go before the driver starts.
 
-The driver's fingerprint is the SHA-256, in hexadecimal, over these entries, each being
-`path NUL length-of-content-in-decimal NUL content`, sorted by path (relative to the source root, with `/`), as UTF-8 bytes:
+The driver's fingerprint, which the driver computes too, is the SHA-256 in hexadecimal over one entry for each source,
+`path NUL length-of-content-in-decimal NUL content`, sorted by path (relative to the source root, with `/`; as UTF-8):
 
 - the files `Cargo.lock`, `Cargo.toml`, `src/bootstrap/Cargo.toml` and `src/buildlock/Cargo.toml`;
 - below `src/bootstrap/src` and `src/buildlock/src` the files that end in `.rs`, `.toml` or `.md`;
-- below `src/bootstrap/defaults` all files;
+- below `src/bootstrap/defaults` all files.
 
-where names that begin with a dot (an editor's own files) and files that are absent are passed over; and, last, an entry of the path `rustc` and the content `path-of-rustc NUL version-line`. The driver computes the same.
+Absent files are passed over, and so are those whose names begin with a dot: an editor's own. After these comes one more
+entry, of the path `rustc` and the content `path-of-rustc NUL version-line`.
 """
-
-from __future__ import annotations
 
 import os
 import sys
@@ -38,7 +37,7 @@ def main(root: str, arguments: list[str]) -> int:
     except KeyboardInterrupt:
         code, message = EXIT_INTERRUPTED, "interrupted"
     except OSError as error:
-        advice = "see that there is space, and that build.build-dir and build.cache-dir are yours to write (or move them)"
+        advice = "see that there is space, and that build.build-dir and build.cache-dir are yours to write"
         code, message = EXIT_ENVIRONMENT, f"{error.filename or 'writing'}: {error.strerror or error}; {advice}"
     except Exception:
         import traceback
@@ -62,7 +61,7 @@ def launch(root: str, arguments: list[str]) -> int:
                 except FileNotFoundError:
                     continue  # it was collected in this very moment
         provide(config, arguments)
-    raise Failure(EXIT_FAILED, "the driver's sources changed during each of its builds: run ./x again when they rest")
+    raise Failure("the driver's sources changed during each of its builds: run ./x again when they rest", EXIT_FAILED)
 
 
 def provide(config: Configuration, arguments: list[str]) -> None:
@@ -127,8 +126,8 @@ def fingerprint_of(root: str, tools: Toolchain) -> str:
     for path in sorted(paths):
         try:
             with open(os.path.join(root, path), "rb") as file:
-                entries.append((path, file.read()))
+                entries.append((os.fsencode(path), file.read()))
         except FileNotFoundError:
             pass
-    entries.append(("rustc", os.fsencode(f"{tools.rustc}\0{tools.version}")))
-    return toolchain.sha256(b"".join(b"%b\0%d\0%b" % (os.fsencode(path), len(content), content) for path, content in entries))
+    entries.append((b"rustc", os.fsencode(f"{tools.rustc}\0{tools.version}")))
+    return toolchain.sha256(b"".join(b"%b\0%d\0%b" % (path, len(content), content) for path, content in entries))

@@ -1,8 +1,8 @@
 """The cache lock: whoever downloads, unpacks or builds the driver holds it, and nobody while a driver runs.
 
-The kernel's lock on `cache.lock` is the only truth about who is alive. That file is never written: who holds the lock, and
-what for, is in `cache.holder.json` beside it, replaced whole, and removed before the lock is let go. The driver takes the
-same lock in the same way.
+The kernel's lock on `cache.lock` is the only truth about who is alive. That file is never written: who holds the lock,
+and what for, is in `cache.holder.json` beside it, replaced whole, and removed before the lock is let go. The driver
+takes the same lock in the same way.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from failure import EXIT_ENVIRONMENT, EXIT_LOCK_TIMEOUT, Failure
+from failure import EXIT_LOCK_TIMEOUT, Failure
 
 TICK_SECONDS = 0.2
 RECORD_BYTES_MAX = 65536
@@ -31,7 +31,7 @@ def held(folder: str, timeout: float | None, command: str) -> Iterator[Callable[
                 lock(descriptor, waiter(timeout, record_path))
             except OSError as error:
                 way_out = 'set build.lock-dir to a folder on a local disk, or build.lock-mode = "off"'
-                raise Failure(EXIT_ENVIRONMENT, f"locking {path}: {error.strerror}; {way_out}") from None
+                raise Failure(f"locking {path}: {error.strerror}; {way_out}") from None
             # Who removed the folder while we waited left us a file that nobody else will lock.
             if os.path.exists(path) and os.path.samestat(os.fstat(descriptor), os.stat(path)):
                 break
@@ -60,7 +60,7 @@ def waiter(timeout: float | None, record_path: str) -> Callable[[], None]:
         waited, (pid, holder) = time.monotonic() - began, describe(record_path)
         if timeout is not None and waited >= timeout:
             advice = "wait longer with --lock-timeout SECS or build.lock-timeout"
-            raise Failure(EXIT_LOCK_TIMEOUT, f"the cache is busy: waited {waited:.1f}s for {holder}; {advice}")
+            raise Failure(f"the cache is busy: waited {waited:.1f}s for {holder}; {advice}", EXIT_LOCK_TIMEOUT)
         # A wait that is over at once is not worth a line; another holder is worth another.
         if waited >= TICK_SECONDS and pid != told:
             print(f"waiting for {holder}; Ctrl-C gives up", file=sys.stderr, flush=True)

@@ -1,10 +1,8 @@
 """Reads the keys of `bootstrap.toml` that the launcher needs.
 
-The driver reads them too, and a launcher and a driver that disagree do not meet at the same lock: the rules are those of
-`tests/cases/config/README.md`, and both run the cases beside it.
+The driver reads them too, and a launcher and a driver that disagree do not meet at the same lock: the rules are those
+of `tests/cases/config/README.md`, and both run the cases beside it.
 """
-
-from __future__ import annotations
 
 import os
 
@@ -12,13 +10,14 @@ from failure import EXIT_USAGE, Failure
 
 Table = dict[str, object]
 
+FLAGS = ("--config", "--build-dir", "--lock-timeout", "--no-wait", "--set")
 INCLUDE_DEPTH_MAX = 16
 FILES_MAX = 128
 BARE_KEY = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
 
 
 class Configuration:
-    """What holds for one call of `./x`: absolute paths and checked values. Raises `Failure` for what a person must mend."""
+    """What holds for one call of `./x`: absolute paths and checked values."""
 
     def __init__(self, root: str, arguments: list[str]) -> None:
         flags = read_flags(arguments)
@@ -60,7 +59,7 @@ class Configuration:
 
 def read_flags(arguments: list[str]) -> dict[str, list[str]]:
     """The values of the flags that are configuration's; all others are the driver's to judge."""
-    flags: dict[str, list[str]] = {"--config": [], "--build-dir": [], "--lock-timeout": [], "--set": [], "--no-wait": []}
+    flags: dict[str, list[str]] = {flag: [] for flag in FLAGS}
     words = iter(arguments)
     for word in words:
         if word == "--":
@@ -183,4 +182,4 @@ def absolute(base: str, path: str) -> str:
 
 def usage(message: str) -> Failure:
     """A user's error."""
-    return Failure(EXIT_USAGE, message)
+    return Failure(message, EXIT_USAGE)

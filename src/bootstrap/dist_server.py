@@ -1,4 +1,4 @@
-"""Doubles for the launcher's tests: rust-installer archives, and a loopback server that hands them out with faults on order."""
+"""Doubles for the launcher's tests: rust-installer archives, and a loopback server of them, with faults on order."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ class DistServer:
         self.thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.http.shutdown()
         self.thread.join()
         self.http.server_close()

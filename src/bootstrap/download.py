@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.request
 
-from failure import EXIT_ENVIRONMENT, Failure
+from failure import Failure
 
 ATTEMPTS = 6
 BACKOFF_SECONDS = 0.5
@@ -38,21 +38,22 @@ def ensure(url: str, path: str, sha256: str) -> None:
         try:
             with open(f"{path}.part", "ab+") as part:
                 fetch(url, part, sha256)
-            return os.replace(part.name, path)  # without fsync: each use checks the sum again
+            os.replace(part.name, path)  # without fsync: each use checks the sum again
+            return
         except (OSError, http.client.HTTPException) as error:
             if isinstance(error, OSError) and error.errno in OUR_OWN_TROUBLE:
                 error.filename = error.filename or path
                 raise
             trouble, status = f"downloading {url}: {error or type(error).__name__}", getattr(error, "code", 0)
             if url.startswith("file:") or (status and status not in PASSING_STATUS):
-                raise Failure(EXIT_ENVIRONMENT, f"{trouble}; check build.dist-server and src/stage0") from None
+                raise Failure(f"{trouble}; check build.dist-server and src/stage0") from None
             if status == 416:  # no such range: what was begun is of another file
                 os.unlink(f"{path}.part")
-    raise Failure(EXIT_ENVIRONMENT, f"{trouble}; gave up after {ATTEMPTS} attempts, and the next run goes on from here")
+    raise Failure(f"{trouble}; gave up after {ATTEMPTS} attempts, and the next run goes on from here")
 
 
 def fetch(url: str, part: io.BufferedRandom, sha256: str) -> None:
-    """Adds to `part` what it lacks; it has the right sum then. A `ConnectionError` says that another attempt may help."""
+    """Adds to `part` what it lacks, until its sum is right. After a `ConnectionError` another attempt may help."""
     part.seek(0)
     digest = hashlib.file_digest(part, "sha256")
     start = part.tell()
@@ -81,4 +82,4 @@ def fetch(url: str, part: io.BufferedRandom, sha256: str) -> None:
         if resumed or not end:
             raise ConnectionError("the pieces do not make the pinned file")
         sums = f"its SHA-256 is {digest.hexdigest()}, and {sha256} is pinned"
-        raise Failure(EXIT_ENVIRONMENT, f"downloading {url}: {sums}; check build.dist-server and src/stage0")
+        raise Failure(f"downloading {url}: {sums}; check build.dist-server and src/stage0")

@@ -74,7 +74,10 @@ class Launch(unittest.TestCase):
         """Archives of a stage0 whose tools are the scripts, pinned; by path on the server."""
         machine = {"arm64": "aarch64"}.get(os.uname().machine, os.uname().machine)
         host = f"{machine}-{'apple-darwin' if sys.platform == 'darwin' else 'unknown-linux-gnu'}"
-        files = {"rustc": {"bin/rustc": (self.bin / "rustc").read_bytes()}, "cargo": {"bin/cargo": (self.bin / "cargo").read_bytes()}}
+        files = {
+            "rustc": {"bin/rustc": (self.bin / "rustc").read_bytes()},
+            "cargo": {"bin/cargo": (self.bin / "cargo").read_bytes()},
+        }
         files["rust-std"] = {f"lib/{number}": os.urandom(100_000) for number in range(5)}
         made = {}
         for component, content in files.items():
@@ -86,7 +89,12 @@ class Launch(unittest.TestCase):
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-I", "-S", str(self.root / "x.py"), *arguments]
         return subprocess.Popen(
-            command, cwd=self.root, env=self.environment | environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            command,
+            cwd=self.root,
+            env=self.environment | environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
 
     def end(self, process: subprocess.Popen[str], code: int) -> tuple[str, str]:
@@ -100,7 +108,9 @@ class Launch(unittest.TestCase):
         return self.end(self.start(*arguments, **environment), code)
 
     def calls(self, tool: str) -> int:
-        return sum(line.startswith(f"{tool} ") for line in self.log.read_text().splitlines()) if self.log.exists() else 0
+        return (
+            sum(line.startswith(f"{tool} ") for line in self.log.read_text().splitlines()) if self.log.exists() else 0
+        )
 
     def start_held(self) -> subprocess.Popen[str]:
         """A run that is in the middle of building the driver until `let_on` is called."""
@@ -119,7 +129,7 @@ class Launch(unittest.TestCase):
         return process.stderr.readline()
 
     def leftovers(self) -> list[Path]:
-        return [path for path in (self.root / "build/cache/staging").glob("*")] + list((self.root / "build").rglob("*.holder.json"))
+        return list((self.root / "build/cache/staging").glob("*")) + list((self.root / "build").rglob("*.holder.json"))
 
 
 class FromPath(Launch):
@@ -151,7 +161,7 @@ class FromPath(Launch):
         self.run_x("check")
         before = {path: path.stat().st_mtime_ns for path in (self.root / "build").rglob("*")}
         calls = self.log.read_text()
-        out, err = self.run_x("check")
+        _, err = self.run_x("check")
         self.assertEqual(err, "")
         self.assertEqual(self.log.read_text(), calls)
         self.assertEqual({path: path.stat().st_mtime_ns for path in (self.root / "build").rglob("*")}, before)
@@ -259,7 +269,9 @@ class TheCacheLock(Launch):
         first = self.start_held()
         second = self.start("tidy")
         line = self.first_line_of_errors(second)
-        pattern = rf"^waiting for ./x build \(pid {first.pid}, running \d+s\), which is building the driver; Ctrl-C gives up\n$"
+        pattern = (
+            rf"^waiting for ./x build \(pid {first.pid}, running \d+s\), which is building the driver; Ctrl-C gives up$"
+        )
         self.assertRegex(line, pattern)
         self.let_on()
         self.end(first, 0)
@@ -293,7 +305,9 @@ class TheCacheLock(Launch):
             with self.subTest(arguments):
                 _, err = self.run_x("check", *arguments, code=75)
                 self.assertIn(f"for ./x build (pid {held.pid}, running ", err)
-                self.assertIn("which is building the driver; wait longer with --lock-timeout SECS or build.lock-timeout", err)
+                self.assertIn(
+                    "which is building the driver; wait longer with --lock-timeout SECS or build.lock-timeout", err
+                )
         self.let_on()
         self.end(held, 0)
 
@@ -382,7 +396,13 @@ class Stage0(Launch):
         self.assertIn("BOOTSTRAP_STAGE0=local\n", out)
 
     def test_the_configured_server_is_preferred(self) -> None:
-        self.run_x("check", *self.download, "--set", f"build.dist-server={self.server.url}/", RUSTUP_DIST_SERVER="http://127.0.0.1:9")
+        self.run_x(
+            "check",
+            *self.download,
+            "--set",
+            f"build.dist-server={self.server.url}/",
+            RUSTUP_DIST_SERVER="http://127.0.0.1:9",
+        )
 
     def test_another_pin_is_another_place_and_the_old_one_stays(self) -> None:
         self.run_x("check", *self.download)
@@ -475,7 +495,9 @@ class Stage0(Launch):
             sys.exit(bootstrap.main({str(self.root)!r}, ["check", *{self.download!r}]))
         """
         command = [sys.executable, "-I", "-S", "-c", textwrap.dedent(script)]
-        process = subprocess.Popen(command, cwd=self.root, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command, cwd=self.root, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
         assert process.stdout
         self.assertEqual(process.stdout.readline(), b"here\n")
         process.kill()

@@ -14,7 +14,12 @@ import unpack
 from dist_server import archive
 from failure import EXIT_ENVIRONMENT, Failure
 
-FILES = {"bin/tool": b"#!/bin/sh\n", "lib/data": bytes(700_000), "lib/empty": b"", "share/" + "long/" * 40 + "name": b"deep"}
+FILES = {
+    "bin/tool": b"#!/bin/sh\n",
+    "lib/data": bytes(700_000),
+    "lib/empty": b"",
+    "share/" + "long/" * 40 + "name": b"deep",
+}
 
 
 def member(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
@@ -51,7 +56,9 @@ class Unpack(unittest.TestCase):
 
     def test_several_components_make_one_tree(self) -> None:
         self.unpack(archive("one", "c", FILES), archive("two", "d", {"bin/other": b"other"}))
-        found = {path.relative_to(self.tree).as_posix(): path.read_bytes() for path in self.tree.rglob("*") if path.is_file()}
+        found = {
+            path.relative_to(self.tree).as_posix(): path.read_bytes() for path in self.tree.rglob("*") if path.is_file()
+        }
         self.assertEqual(found, FILES | {"bin/other": b"other"})
 
     def test_executables_are_executable_and_others_are_not(self) -> None:
@@ -60,7 +67,10 @@ class Unpack(unittest.TestCase):
         self.assertFalse((self.tree / "lib/data").stat().st_mode & 0o111)
 
     def test_links_inside_are_made(self) -> None:
-        links = [member("a/c/lib/soft", tarfile.SYMTYPE, "../bin/tool"), member("a/c/e/hard", tarfile.LNKTYPE, "a/c/bin/tool")]
+        links = [
+            member("a/c/lib/soft", tarfile.SYMTYPE, "../bin/tool"),
+            member("a/c/e/hard", tarfile.LNKTYPE, "a/c/bin/tool"),
+        ]
         self.unpack(archive("a", "c", FILES, links))
         self.assertEqual((self.tree / "lib/soft").readlink(), Path("../bin/tool"))
         self.assertTrue((self.tree / "e/hard").samefile(self.tree / "bin/tool"))

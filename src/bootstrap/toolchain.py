@@ -1,12 +1,10 @@
 """Finds the rustc and cargo that compile the driver, without starting either when nothing has changed."""
 
-from __future__ import annotations
-
 import os
 import sys
 
 from configuration import Configuration
-from failure import EXIT_ENVIRONMENT, Failure
+from failure import Failure
 
 COMPONENTS = ("cargo", "rust-std", "rustc")
 SYSTEMS = {"linux": "unknown-linux-gnu", "darwin": "apple-darwin", "win32": "pc-windows-msvc"}
@@ -20,19 +18,23 @@ class Pin:
     def __init__(self, config: Configuration) -> None:
         with open(os.path.join(config.root, "src", "stage0"), encoding="utf-8") as file:
             values = dict(line.strip().split("=", 1) for line in file if "=" in line and not line.startswith("#"))
-        machine = os.environ.get("PROCESSOR_ARCHITECTURE", "") if sys.platform == "win32" else os.uname().machine
+        if sys.platform == "win32":
+            machine = os.environ.get("PROCESSOR_ARCHITECTURE", "")
+        else:
+            machine = os.uname().machine
         host = f"{MACHINES.get(machine, machine)}-{SYSTEMS.get(sys.platform, sys.platform)}"
         try:
             self.rust_version, self.dist_server = values["rust-version"], values["dist-server"]
             folder, version = f"dist/{values['date']}", values["version"]
-        except KeyError as key:
-            raise Failure(EXIT_ENVIRONMENT, f"src/stage0 has no {key}: restore it, or see ./x bump-stage0") from None
+        except KeyError as error:
+            raise Failure(f"src/stage0 has no {error}: restore it, or see ./x bump-stage0") from None
         names = [f"{component}-{version}-{host}.tar.xz" for component in COMPONENTS]
         # Each archive's path on the server with its sum, none where nothing is pinned for this host.
         self.archives = {f"{folder}/{name}": values.get(f"{folder}/{name}", "") for name in names}
         # An unpacked toolchain's place is named after the sums of what is in it, so no place is ever written twice.
         lines = [host, *(f"{path.rpartition('/')[2]} {total}" for path, total in self.archives.items())]
-        self.place = os.path.join(config.cache_dir, "stage0", sha256("".join(f"{line}\n" for line in lines).encode())[:16])
+        key = sha256("".join(f"{line}\n" for line in lines).encode())[:16]
+        self.place = os.path.join(config.cache_dir, "stage0", key)
 
 
 class Toolchain:
@@ -45,34 +47,36 @@ class Toolchain:
 def find(config: Configuration) -> Toolchain | None:
     """The toolchain that configuration asks for; None when stage0 has to be downloaded for it."""
     pin, stage0, told = Pin(config), "local", None
-    if config.rustc or config.stage0 != "download":
+    if config.rustc or config.stage0 == "local":
         told = probe(config, config.rustc or "rustc")
-        if not told and (config.rustc or config.stage0 == "local"):
+        if not told:
             advice = 'install Rust, or set build.rustc, or build.stage0 = "download"'
-            raise Failure(EXIT_ENVIRONMENT, f"{config.rustc or 'rustc'} is not there, or does not run: {advice}")
-        if told and not config.rustc and config.stage0 == "auto" and release(told[1]) < release(f"rustc {pin.rust_version}"):
-            told = None
-    if not told:
+            raise Failure(f"{config.rustc or 'rustc'} is not there, or does not run: {advice}")
+    elif config.stage0 == "auto":
+        told = probe(config, "rustc")
+    if not told or (
+        config.stage0 == "auto" and not config.rustc and release(told[1]) < release(f"- {pin.rust_version}")
+    ):
         stage0, rustc = os.path.basename(pin.place), os.path.join(pin.place, "bin", f"rustc{EXE}")
         if not os.path.exists(rustc):
             return None
         told = probe(config, rustc)
         if not told:
-            raise Failure(EXIT_ENVIRONMENT, f"{rustc} does not run on this machine: set build.rustc to one that does")
+            raise Failure(f"{rustc} does not run on this machine: set build.rustc to one that does")
     rustc, version, host = told
     beside = os.path.join(os.path.dirname(rustc), f"cargo{EXE}")
     cargo = which(config.cargo or beside) or which(config.cargo or "cargo")
     if not cargo:
-        raise Failure(EXIT_ENVIRONMENT, f"{config.cargo or 'cargo'} is not there: install it, or set build.cargo")
+        raise Failure(f"{config.cargo or 'cargo'} is not there: install it, or set build.cargo")
     return Toolchain(rustc, cargo, version, host, stage0)
 
 
 def probe(config: Configuration, name: str) -> tuple[str, str, str] | None:
     """The real path, the version line and the host of a rustc; None when it does not run.
 
-    rustup's rustc is a proxy: what it stands for depends on its variables, its settings and the toolchain files of the source
-    root and the folders above. The answer is kept in the build directory with the stamps of all these and of the rustc that
-    was found, and holds while none has changed. (What another manager's proxies depend on is not known here.)
+    rustup's rustc is a proxy: what it stands for depends on its variables, its settings and the toolchain files of the
+    source root and the folders above. The answer is kept in the build directory with the stamps of all these and of the
+    rustc that was found, and holds while none has changed. (What another manager's proxies go by is not known here.)
     """
     path = which(name)
     if not path:
@@ -94,10 +98,12 @@ def probe(config: Configuration, name: str) -> tuple[str, str, str] | None:
     import subprocess
 
     try:
-        done = subprocess.run([path, "-vV", "--print=sysroot"], cwd=config.root, capture_output=True, text=True, check=True)
-        version, *_, sysroot = done.stdout.splitlines()
-        host = next(line.removeprefix("host: ") for line in done.stdout.splitlines() if line.startswith("host: "))
-    except (OSError, ValueError, StopIteration, subprocess.CalledProcessError):
+        command = [path, "-vV", "--print=sysroot"]
+        told = subprocess.check_output(command, cwd=config.root, stderr=subprocess.DEVNULL, text=True)
+        version, *more, sysroot = told.splitlines()
+        host = next(line.removeprefix("host: ") for line in more if line.startswith("host: "))
+        release(version)
+    except (OSError, ValueError, LookupError, StopIteration, subprocess.CalledProcessError):
         return None
     # A proxy has rustup beside it. Any other rustc is taken as it is, be it a wrapper.
     proxied = which(os.path.join(os.path.dirname(path), "rustup")) and which(os.path.join(sysroot, "bin", "rustc"))

@@ -1,13 +1,13 @@
 """Unpacks rust-installer archives (`.tar.xz`) into one folder that nobody else looks at yet.
 
-An archive holds one folder, and that a folder for each component with its files and their list, `manifest.in`. The files
-of all components of all archives make one tree.
+An archive holds one folder, and that a folder for each component with its files and their list, `manifest.in`. The
+files of all components of all archives make one tree.
 
-No archive is trusted to stay in the tree, whatever its sum says: no name may be absolute or hold `..`, links are made only
-when all files are written, so that nothing is ever written through one, and each must lead to a place in the tree.
+No archive is trusted to stay in the tree, whatever its sum says: no name may be absolute or hold `..`, links are made
+only when all files are written, so that nothing is ever written through one, and each must lead to a place in the tree.
 
-Python's tarfile is not used: with tens of thousands of files it takes longer than xz does. Decoding runs one piece ahead
-in a thread of its own (lzma lets go of the interpreter's lock), and archives are unpacked side by side.
+Python's tarfile is not used: with tens of thousands of files it takes longer than xz does. Decoding runs one piece
+ahead in a thread of its own (lzma lets go of the interpreter's lock), and archives are unpacked side by side.
 """
 
 import lzma
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO
 
-from failure import EXIT_ENVIRONMENT, Failure
+from failure import Failure
 
 BLOCK = 512
 READ_BYTES = 1 << 20
@@ -26,12 +26,8 @@ DECODER_MEMORY_MAX = 512 << 20
 UNPACKED_BYTES_MAX = 8 << 30
 NAME_BYTES_MAX = 1 << 16
 MEMBERS_MAX = 500_000
-FILE, HARD_LINK, SYMBOLIC_LINK, FOLDER = (b"0", b"\0"), b"1", b"2", b"5"
+FILE, HARD_LINK, SYMBOLIC_LINK, FOLDER, LONG_NAME, LONG_TARGET = (b"0", b"\0"), b"1", b"2", b"5", b"L", b"K"
 NOT_IN_NAMES = frozenset("\0\\:" if os.name == "nt" else "\0")
-
-
-class Broken(ValueError):
-    """The archive is not what it should be."""
 
 
 def unpack(paths: list[str], tree: str) -> None:
@@ -43,17 +39,23 @@ def unpack(paths: list[str], tree: str) -> None:
         except BaseException:
             stop.set()
             raise
-    for archive in archives:
-        archive.make_links()
-    for archive in archives:
-        archive.check_links()
+    # All folders are there, and hard links come first: no link that is made already can redirect another.
+    for place, target in (link for archive in archives for link in archive.hard_links):
+        os.link(f"{tree}/{target}", f"{tree}/{place}")
+    links = [link for archive in archives for link in archive.symbolic_links]
+    for place, target in links:
+        os.symlink(target, f"{tree}/{place}")
+    for place, _ in links:
+        # Each stays inside by its name, but a chain of them may not.
+        if not os.path.realpath(f"{tree}/{place}").startswith(os.path.realpath(tree) + os.sep):
+            raise Failure(f"unpacking {', '.join(paths)}: the link {place} leads out of the tree")
 
 
 class Archive:
     """One archive; making it unpacks all that is not a link."""
 
     def __init__(self, path: str, tree: str, stop: threading.Event) -> None:
-        self.path, self.tree = path, tree
+        self.tree = tree
         self.folders: set[str] = set()
         self.hard_links: list[tuple[str, str]] = []
         self.symbolic_links: list[tuple[str, str]] = []
@@ -62,59 +64,40 @@ class Archive:
                 stream = Stream(file, decoder)
                 for count, (kind, name, target, mode, size) in enumerate(stream.members()):
                     if stop.is_set() or count > MEMBERS_MAX:
-                        raise Broken(f"given up after {count} members")
-                    self.add(stream, kind, name, target, mode, size)
+                        raise ValueError(f"given up after {count} members")
+                    self.place(stream, kind, place_of(name), target, 0o755 if mode & 0o111 else 0o644, size)
         except (ValueError, lzma.LZMAError) as error:
             advice = "its sum is as pinned, so it was made like that: see src/stage0 and build.dist-server"
-            raise Failure(EXIT_ENVIRONMENT, f"unpacking {path}: it is not sound: {error}; {advice}") from None
+            raise Failure(f"unpacking {path}: it is not sound: {error}; {advice}") from None
 
-    def add(self, stream: "Stream", kind: bytes, name: str, target: str, mode: int, size: int) -> None:
-        """Puts one member in its place."""
-        place = place_of(name)
-        self.make_folder(place if kind == FOLDER else os.path.dirname(place))
+    def place(self, stream: "Stream", kind: bytes, place: str, target: str, mode: int, size: int) -> None:
+        """Puts one member in its place, or remembers it when it is a link."""
+        folder = place if kind == FOLDER else os.path.dirname(place)
+        if folder not in self.folders:
+            os.makedirs(f"{self.tree}/{folder}", exist_ok=True)
+            self.folders.add(folder)
         if kind == HARD_LINK:
             self.hard_links.append((place, place_of(target)))
         elif kind == SYMBOLIC_LINK:
-            lands = os.path.normpath(f"{os.path.dirname(place)}/{target}")
-            if target.startswith("/") or lands.split(os.sep)[0] == ".." or NOT_IN_NAMES.intersection(target):
-                raise Broken(f"the link {name} leads out of it, to {target}")
+            lands = os.path.normpath(os.path.join(folder, target))
+            if os.path.isabs(lands) or lands.split(os.sep)[0] == ".." or NOT_IN_NAMES.intersection(target):
+                raise ValueError(f"the link {place} leads out of it, to {target}")
             self.symbolic_links.append((place, target))
         elif kind in FILE and place in ("", "manifest.in"):
-            for _ in stream.pieces(size + -size % BLOCK):
-                pass  # it tells installers what is in the archive; we take all
+            stream.copy(size, None)  # what tells an installer what there is, and we take all
         elif kind in FILE:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-            descriptor = os.open(f"{self.tree}/{place}", flags, 0o755 if mode & 0o111 else 0o644)
+            descriptor = os.open(f"{self.tree}/{place}", flags, mode)
             try:
                 stream.copy(size, descriptor)
             finally:
                 os.close(descriptor)
         elif kind != FOLDER:
-            raise Broken(f"{name} is no file, folder or link, but of type {kind!r}")
-
-    def make_folder(self, place: str) -> None:
-        """Makes a folder of the tree with those above it, once."""
-        if place not in self.folders:
-            os.makedirs(f"{self.tree}/{place}", exist_ok=True)
-            self.folders.add(place)
-
-    def make_links(self) -> None:
-        """Makes the links; all their folders are there, so no link that is made already can redirect another."""
-        for place, target in self.hard_links:
-            os.link(f"{self.tree}/{target}", f"{self.tree}/{place}")
-        for place, target in self.symbolic_links:
-            os.symlink(target, f"{self.tree}/{place}")
-
-    def check_links(self) -> None:
-        """Refuses a chain of links that leads out, though each of them stays inside by its name."""
-        inside = os.path.realpath(self.tree) + os.sep
-        for place, _ in self.symbolic_links:
-            if not os.path.realpath(f"{self.tree}/{place}").startswith(inside):
-                raise Failure(EXIT_ENVIRONMENT, f"unpacking {self.path}: the link {place} leads out of it")
+            raise ValueError(f"{place} is no file, folder or link, but of type {kind!r}")
 
 
 class Stream:
-    """The tar stream in an `.xz` file, decoded one piece ahead. The format is what rust-installer writes: ustar with GNU's names."""
+    """The tar stream in an `.xz` file, one piece ahead: ustar with GNU's long names, as rust-installer writes it."""
 
     def __init__(self, file: BinaryIO, pool: ThreadPoolExecutor) -> None:
         self.file, self.pool = file, pool
@@ -138,47 +121,43 @@ class Stream:
                 self.piece = memoryview(self.ahead.result())
                 self.total += len(self.piece)
                 if not self.piece or self.total > UNPACKED_BYTES_MAX:
-                    raise Broken(f"it is cut short, or too large, after {self.total} bytes")
+                    raise ValueError(f"it is cut short, or too large, after {self.total} bytes")
                 self.ahead = self.pool.submit(self.decode)
             yield (part := self.piece[:size])
             self.piece = self.piece[len(part) :]
             size -= len(part)
 
-    def take(self, size: int) -> bytes:
-        """The next `size` bytes at once, with what fills them up to a block passed over."""
-        if size > NAME_BYTES_MAX:
-            raise Broken(f"a name of {size} bytes is too long")
-        return b"".join(self.pieces(size + -size % BLOCK))[:size]
-
-    def copy(self, size: int, descriptor: int) -> None:
-        """Writes the next `size` bytes to a file, and passes over what fills them up to a block."""
+    def copy(self, size: int, descriptor: int | None) -> None:
+        """Writes the next `size` bytes to a file, if any, and passes over what fills them up to a block."""
         for piece in self.pieces(size):
             rest = piece
-            while rest:
+            while rest and descriptor is not None:
                 rest = rest[os.write(descriptor, rest) :]
         b"".join(self.pieces(-size % BLOCK))
 
     def members(self) -> Iterator[tuple[bytes, str, str, int, int]]:
         """Type, name, target of a link, mode and size of each member. Whoever gets a file must read it."""
         long: dict[bytes, str] = {}
-        while any(header := self.take(BLOCK)):
+        while any(header := b"".join(self.pieces(BLOCK))):
             # The sum is over the header with its own field blank.
             if sum(header) - sum(header[148:156]) + 8 * ord(" ") != octal(header[148:156]):
-                raise Broken("a header's sum is wrong: it is no tar archive")
+                raise ValueError("a header's sum is wrong")
             kind, size = header[156:157], octal(header[124:136])
-            if kind in (b"L", b"K"):
-                long[kind] = text(self.take(size))
+            if kind in (LONG_NAME, LONG_TARGET):
+                if size > NAME_BYTES_MAX:
+                    raise ValueError(f"a name of {size} bytes is too long")
+                long[kind] = text(b"".join(self.pieces(size + -size % BLOCK)))
                 continue
             prefix = text(header[345:500]) + "/" if header[257:263] == b"ustar\0" and header[345] else ""
             name, target = prefix + text(header[:100]), text(header[157:257])
-            yield kind, long.pop(b"L", name), long.pop(b"K", target), octal(header[100:108]), size
+            yield kind, long.pop(LONG_NAME, name), long.pop(LONG_TARGET, target), octal(header[100:108]), size
 
 
 def place_of(name: str) -> str:
     """The place in the tree of a member, which is named `archive/component/place`; empty for what is above the tree."""
     parts = name.rstrip("/").split("/")
     if not {"", ".", ".."}.isdisjoint(parts) or NOT_IN_NAMES.intersection(name):
-        raise Broken(f"the name {name!r} leads out of it")
+        raise ValueError(f"the name {name!r} leads out of it")
     return "/".join(parts[2:])
 
 
