@@ -11,6 +11,7 @@ from failure import EXIT_USAGE, Failure
 Table = dict[str, object]
 
 FLAGS = ("--config", "--build-dir", "--lock-timeout", "--no-wait", "--set")
+SCHEMES = ("https://", "http://", "file://")
 INCLUDE_DEPTH_MAX = 16
 FILES_MAX = 128
 BARE_KEY = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
@@ -49,6 +50,8 @@ class Configuration:
         self.rustc, self.cargo = tool("rustc"), tool("cargo")
         self.stage0 = text("stage0", "auto", "download", "local")
         self.dist_server = text("dist-server")
+        if not self.dist_server.startswith(SCHEMES if self.dist_server else ""):
+            raise usage(f"build.dist-server must begin with one of {', '.join(SCHEMES)}, not {self.dist_server!r}")
         self.lock_mode = text("lock-mode", "read-write", "exclusive", "off")
         self.lock_timeout = seconds("build.lock-timeout", build.get("lock-timeout"))
         for value in flags["--lock-timeout"]:
@@ -164,7 +167,7 @@ def merge(weak: Table, strong: Table) -> Table:
 
 def seconds(name: str, value: object) -> float | None:
     """A time to wait, finite and not negative; None is for ever."""
-    if value is None:
+    if value in (None, "never"):
         return None
     try:
         # To Python `true` is a 1. A text is no number in the file, and always one on the command line.
@@ -172,7 +175,7 @@ def seconds(name: str, value: object) -> float | None:
             return float(str(value))
     except ValueError:
         pass
-    raise usage(f"{name} takes a number of seconds, 0 or more, not {value!r}")
+    raise usage(f"{name} takes seconds, 0 or more, or never, not {value!r}")
 
 
 def absolute(base: str, path: str) -> str:

@@ -5,6 +5,7 @@ Processes meet at named pipes: a script opens one to say that it has come somewh
 
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -118,8 +119,14 @@ class Launch(unittest.TestCase):
             if not (self.top / name).exists():
                 os.mkfifo(self.top / name)
         process = self.start("build", CARGO_WAITS="yes")
-        self.assertEqual((self.top / "started").read_text(), "started\n")
+        self.await_start()
         return process
+
+    def await_start(self) -> None:
+        """Returns when a cargo has said that it started; fails where none does in a minute."""
+        with open(os.open(self.top / "started", os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as pipe:
+            self.assertTrue(select.select([pipe], [], [], 60)[0], "no cargo has started")
+            self.assertEqual(pipe.read(), b"started\n")
 
     def let_on(self) -> None:
         (self.top / "go").write_text("go\n")
@@ -216,7 +223,7 @@ class FromPath(Launch):
         held = self.start_held()
         (self.root / "src/bootstrap/src/main.rs").write_text("fn main() { /* saved meanwhile */ }\n")
         self.let_on()
-        self.assertEqual((self.top / "started").read_text(), "started\n")
+        self.await_start()
         self.let_on()
         out, _ = self.end(held, 0)
         fingerprints = [path.name for path in (self.root / "build/cache/driver").iterdir()]
@@ -348,7 +355,7 @@ class TheCacheLock(Launch):
         for name in ("started", "go"):
             os.mkfifo(self.top / name)
         first = self.start("build", *shared, "--build-dir", str(self.top / "one"), CARGO_WAITS="yes")
-        (self.top / "started").read_text()
+        self.await_start()
         second = self.start("check", *shared, "--build-dir", str(self.top / "two"))
         self.assertIn(f"(pid {first.pid}, ", self.first_line_of_errors(second))
         self.let_on()
