@@ -1,4 +1,4 @@
-"""Errors that end the launcher, and the exit codes that they end it with (the driver's are the same)."""
+"""The error that ends the launcher, and the exit codes that it ends with, which are the driver's too."""
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -11,6 +11,6 @@ EXIT_INTERRUPTED = 130
 class Failure(Exception):
     """An error that a person can do something about: the message says what."""
 
-    def __init__(self, code: int, message: str) -> None:
+    def __init__(self, message: str, code: int = EXIT_ENVIRONMENT) -> None:
         super().__init__(message)
         self.code = code

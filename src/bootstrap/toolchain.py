@@ -1,19 +1,40 @@
 """Finds the rustc and cargo that compile the driver, without starting either when nothing has changed."""
 
-from __future__ import annotations
-
 import os
+import sys
 
-from failure import EXIT_ENVIRONMENT, Failure
-from stage0 import Pin
+from configuration import Configuration
+from failure import Failure
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+COMPONENTS = ("cargo", "rust-std", "rustc")
+SYSTEMS = {"linux": "unknown-linux-gnu", "darwin": "apple-darwin", "win32": "pc-windows-msvc"}
+MACHINES = {"arm64": "aarch64", "ARM64": "aarch64", "AMD64": "x86_64", "x86": "i686", "i386": "i686"}
+EXE = ".exe" if sys.platform == "win32" else ""
 
-    from configuration import Configuration
 
-EXE = ".exe" if os.name == "nt" else ""
+class Pin:
+    """What `src/stage0`, whose header tells the format, pins for the host that we run on."""
+
+    def __init__(self, config: Configuration) -> None:
+        with open(os.path.join(config.root, "src", "stage0"), encoding="utf-8") as file:
+            values = dict(line.strip().split("=", 1) for line in file if "=" in line and not line.startswith("#"))
+        if sys.platform == "win32":
+            machine = os.environ.get("PROCESSOR_ARCHITECTURE", "")
+        else:
+            machine = os.uname().machine
+        host = f"{MACHINES.get(machine, machine)}-{SYSTEMS.get(sys.platform, sys.platform)}"
+        try:
+            self.rust_version, self.dist_server = values["rust-version"], values["dist-server"]
+            folder, version = f"dist/{values['date']}", values["version"]
+        except KeyError as error:
+            raise Failure(f"src/stage0 has no {error}: restore it, or see ./x bump-stage0") from None
+        names = [f"{component}-{version}-{host}.tar.xz" for component in COMPONENTS]
+        # Each archive's path on the server with its sum, none where nothing is pinned for this host.
+        self.archives = {f"{folder}/{name}": values.get(f"{folder}/{name}", "") for name in names}
+        # An unpacked toolchain's place is named after the sums of what is in it, so no place is ever written twice.
+        lines = [host, *(f"{path.rpartition('/')[2]} {total}" for path, total in self.archives.items())]
+        key = sha256("".join(f"{line}\n" for line in lines).encode())[:16]
+        self.place = os.path.join(config.cache_dir, "stage0", key)
 
 
 class Toolchain:
@@ -23,89 +44,88 @@ class Toolchain:
         self.rustc, self.cargo, self.version, self.host, self.stage0 = rustc, cargo, version, host, stage0
 
 
-def find(config: Configuration, environment: Mapping[str, str]) -> Toolchain | None:
+def find(config: Configuration) -> Toolchain | None:
     """The toolchain that configuration asks for; None when stage0 has to be downloaded for it."""
-    pin, stage0, found = Pin(config.root), "local", None
-    if config.rustc or config.stage0 != "download":
-        found = probe(config.rustc or "rustc", "path", config, environment)
-        if not found and (config.rustc or config.stage0 == "local"):
+    pin, stage0, told = Pin(config), "local", None
+    if config.rustc or config.stage0 == "local":
+        told = probe(config, config.rustc or "rustc")
+        if not told:
             advice = 'install Rust, or set build.rustc, or build.stage0 = "download"'
-            raise Failure(EXIT_ENVIRONMENT, f"{config.rustc or 'rustc'} is not there, or does not run: {advice}")
-        if found and config.stage0 == "auto" and not config.rustc and number(found[1]) < number(f"- {pin.rust_version}"):
-            found = None
-    if not found:
-        place = pin.place(config.cache_dir)
-        rustc, stage0 = os.path.join(place, "bin", f"rustc{EXE}"), os.path.basename(place)
+            raise Failure(f"{config.rustc or 'rustc'} is not there, or does not run: {advice}")
+    elif config.stage0 == "auto":
+        told = probe(config, "rustc")
+    if not told or (
+        config.stage0 == "auto" and not config.rustc and release(told[1]) < release(f"- {pin.rust_version}")
+    ):
+        stage0, rustc = os.path.basename(pin.place), os.path.join(pin.place, "bin", f"rustc{EXE}")
         if not os.path.exists(rustc):
             return None
-        found = probe(rustc, "stage0", config, environment)
-        if not found:
-            raise Failure(EXIT_ENVIRONMENT, f"{rustc} does not run here: set build.rustc to one that does")
-    rustc, version, host = found
+        told = probe(config, rustc)
+        if not told:
+            raise Failure(f"{rustc} does not run on this machine: set build.rustc to one that does")
+    rustc, version, host = told
     beside = os.path.join(os.path.dirname(rustc), f"cargo{EXE}")
-    cargo = config.cargo or (beside if os.path.exists(beside) else "cargo")
-    path = which(cargo, environment)
-    if not path:
-        raise Failure(EXIT_ENVIRONMENT, f"{cargo} is not there: install it, or set build.cargo")
-    return Toolchain(rustc, path, version, host, stage0)
+    cargo = which(config.cargo or beside) or which(config.cargo or "cargo")
+    if not cargo:
+        raise Failure(f"{config.cargo or 'cargo'} is not there: install it, or set build.cargo")
+    return Toolchain(rustc, cargo, version, host, stage0)
 
 
-def probe(name: str, record: str, config: Configuration, environment: Mapping[str, str]) -> tuple[str, str, str] | None:
-    """The real path, version line and host of a rustc; None when it does not run.
+def probe(config: Configuration, name: str) -> tuple[str, str, str] | None:
+    """The real path, the version line and the host of a rustc; None when it does not run.
 
-    rustup's rustc is a proxy: which toolchain it stands for depends on its variables, its settings and the toolchain files
-    of the source root and the folders above. The answer is kept in the build directory, with the stamps of all these and of
-    the rustc that was found, and holds as long as none has changed. (What another tool's proxies depend on is not known here.)
+    rustup's rustc is a proxy: what it stands for depends on its variables, its settings and the toolchain files of the
+    source root and the folders above. The answer is kept in the build directory with the stamps of all these and of the
+    rustc that was found, and holds while none has changed. (What another manager's proxies go by is not known here.)
     """
-    path = which(name, environment)
+    path = which(name)
     if not path:
         return None
-    home = environment.get("RUSTUP_HOME") or os.path.join(os.path.expanduser("~"), ".rustup")
-    inputs = [path, stamp(path), environment.get("RUSTUP_TOOLCHAIN", ""), stamp(os.path.join(home, "settings.toml"))]
-    folder, above = config.root, ""
-    while folder != above:
-        inputs += [stamp(os.path.join(folder, "rust-toolchain")), stamp(os.path.join(folder, "rust-toolchain.toml"))]
-        folder, above = os.path.dirname(folder), folder
-    kept = os.path.join(config.build_dir, f"rustc-{record}.probe")
+    home = os.environ.get("RUSTUP_HOME") or os.path.join(os.path.expanduser("~"), ".rustup")
+    inputs = [stamp(path), os.environ.get("RUSTUP_TOOLCHAIN", ""), stamp(os.path.join(home, "settings.toml"))]
+    folder, below = config.root, ""
+    while folder != below:
+        inputs += [stamp(os.path.join(folder, file)) for file in ("rust-toolchain", "rust-toolchain.toml")]
+        folder, below = os.path.dirname(folder), folder
+    kept = os.path.join(config.build_dir, f"rustc-{sha256(os.fsencode(path))[:8]}.probe")
     try:
         with open(kept, encoding="utf-8") as file:
-            *known, rustc, rustc_stamp, version, host = file.read().split("\n")
-        if known == inputs and rustc_stamp == stamp(rustc):
+            *known, rustc, version, host = file.read().split("\n")
+        if known == [*inputs, stamp(rustc)]:
             return rustc, version, host
     except (OSError, ValueError):
-        pass
+        pass  # never asked, or not by this version of ours
     import subprocess
 
     try:
-        told = subprocess.run([path, "-vV", "--print=sysroot"], cwd=config.root, env=environment, capture_output=True, text=True)
-    except OSError:
+        command = [path, "-vV", "--print=sysroot"]
+        told = subprocess.check_output(command, cwd=config.root, stderr=subprocess.DEVNULL, text=True)
+        version, *more, sysroot = told.splitlines()
+        host = next(line.removeprefix("host: ") for line in more if line.startswith("host: "))
+        release(version)
+    except (OSError, ValueError, LookupError, StopIteration, subprocess.CalledProcessError):
         return None
-    lines = told.stdout.splitlines()
-    hosts = [line.removeprefix("host: ") for line in lines if line.startswith("host: ")]
-    if told.returncode != 0 or not hosts:
-        return None
-    rustc = os.path.join(lines[-1], "bin", f"rustc{EXE}")
-    if not os.path.exists(rustc):  # an old rustc, or a wrapper, that does not print its sysroot
-        rustc = path
+    # A proxy has rustup beside it. Any other rustc is taken as it is, be it a wrapper.
+    proxied = which(os.path.join(os.path.dirname(path), "rustup")) and which(os.path.join(sysroot, "bin", "rustc"))
+    rustc = proxied or path
     os.makedirs(config.build_dir, exist_ok=True)
     with open(f"{kept}.{os.getpid()}", "w", encoding="utf-8") as file:
-        file.write("\n".join([*inputs, rustc, stamp(rustc), lines[0], hosts[0]]))
+        file.write("\n".join([*inputs, stamp(rustc), rustc, version, host]))
     os.replace(file.name, kept)
-    return rustc, lines[0], hosts[0]
+    return rustc, version, host
 
 
-def which(name: str, environment: Mapping[str, str]) -> str | None:
-    """A bare name's absolute path, as PATH finds it; any other path as it is, when there is such a program."""
-    folders = [""] if os.path.isabs(name) else environment.get("PATH", os.defpath).split(os.pathsep)
-    for folder in folders:
-        for path in (os.path.join(folder, name), os.path.join(folder, name + EXE)):
-            if os.path.isfile(path) and os.access(path, os.X_OK):
-                return os.path.abspath(path)
+def which(name: str) -> str | None:
+    """The absolute path of a program: a bare name's as PATH finds it."""
+    folders = [""] if os.path.dirname(name) else os.environ.get("PATH", os.defpath).split(os.pathsep)
+    for path in (os.path.join(folder, name + end) for folder in folders for end in {"", EXE}):
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return os.path.abspath(path)
     return None
 
 
 def stamp(path: str) -> str:
-    """What changes whenever the file behind `path` does."""
+    """A text that changes whenever the file behind `path` does."""
     try:
         status = os.stat(path)
     except OSError:
@@ -113,6 +133,13 @@ def stamp(path: str) -> str:
     return f"{os.path.realpath(path)} {status.st_mtime_ns} {status.st_size} {status.st_ino}"
 
 
-def number(version: str) -> tuple[int, ...]:
-    """The release in a version line: (1, 95, 0) of `rustc 1.95.0-nightly (…)`."""
-    return tuple(int(part) for part in version.split()[1].partition("-")[0].split("."))
+def release(version: str) -> list[int]:
+    """The numbers in a version line: [1, 95, 0] of `rustc 1.95.0-nightly (…)`."""
+    return [int(part) for part in version.split()[1].partition("-")[0].split(".")]
+
+
+def sha256(content: bytes) -> str:
+    """The SHA-256 of some bytes, in hexadecimal."""
+    import hashlib
+
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,103 @@
+"""Makes what `./x` lacks, under the cache lock: stage0 and the driver.
+
+All that goes into the cache is made in `<cache-dir>/staging/` and renamed to a place that is named after its content.
+Who dies in the middle leaves rubbish there, and only there; what is in place is whole, and never changes.
+"""
+
+import contextlib
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import cache_lock
+import download
+import toolchain
+import unpack
+from configuration import Configuration
+from failure import EXIT_FAILED, Failure
+from toolchain import Pin, Toolchain
+
+
+@contextlib.contextmanager
+def cache(config: Configuration, arguments: list[str]) -> Iterator[Callable[[str], object]]:
+    """Holds the cache; gives the function that tells those who wait what is being done."""
+    if config.lock_mode == "off":
+        print('warning: build.lock-mode is "off": nothing keeps others out of the cache', file=sys.stderr)
+        yield str
+        return
+    # Checkouts that share a cache need not share their lock folder: such a cache has a lock of its own, taken second.
+    shared = not f"{config.cache_dir}{os.sep}".startswith(f"{config.build_dir}{os.sep}")
+    folders = dict.fromkeys([config.lock_dir, config.cache_dir] if shared else [config.lock_dir])
+    command = shlex.join(["./x", *arguments])
+    with contextlib.ExitStack() as locks:
+        tells = [locks.enter_context(cache_lock.held(folder, config.lock_timeout, command)) for folder in folders]
+        # Only under the lock is what lies in staging known to be a dead one's.
+        shutil.rmtree(os.path.join(config.cache_dir, "staging"), ignore_errors=True)
+        yield lambda doing: [tell(doing) for tell in tells]
+
+
+def install_stage0(config: Configuration) -> None:
+    """Downloads and unpacks the pinned toolchain."""
+    pin = Pin(config)
+    server = config.dist_server or os.environ.get("RUSTUP_DIST_SERVER") or pin.dist_server
+    paths = []
+    for name, sha256 in pin.archives.items():
+        if not sha256:
+            advice = 'install Rust yourself, and set build.stage0 = "local"'
+            raise Failure(f"there is no stage0 for this host (src/stage0 has no {name}): {advice}")
+        paths.append(os.path.join(config.cache_dir, "downloads", os.path.basename(name)))
+        download.ensure(f"{server.rstrip('/')}/{name}", paths[-1], sha256)
+    with staged(config, pin.place) as tree:
+        unpack.unpack(paths, tree)
+        if not os.path.exists(os.path.join(tree, "bin", f"rustc{toolchain.EXE}")):
+            raise Failure(f"{', '.join(paths)} hold no rustc: see src/stage0 and build.dist-server")
+        if sys.platform != "win32":
+            os.sync()  # once for all: fsync of each file would take longer than all the rest
+
+
+def build_driver(config: Configuration, tools: Toolchain) -> str:
+    """Lets cargo build the driver; gives the path of what it built."""
+    target = f"--target-dir={os.path.join(config.cache_dir, 'driver-target')}"
+    command = [tools.cargo, "build", "--profile=driver", "--package=bootstrap", "--locked", target]
+    command += [
+        f"--manifest-path={os.path.join(config.root, 'Cargo.toml')}",
+        "--message-format=json-render-diagnostics",
+    ]
+    print("building the driver of ./x", file=sys.stderr)
+    # What cargo prints on standard output is for us: on the user's there is nothing but the driver's own.
+    environment = os.environ | {"RUSTC": tools.rustc}
+    cargo = subprocess.run(command, cwd=config.root, env=environment, stdout=subprocess.PIPE, check=False)
+    paths = [str(json.loads(line).get("executable")) for line in cargo.stdout.splitlines()]
+    built = [path for path in paths if os.path.basename(path) == f"bootstrap{toolchain.EXE}"]
+    if cargo.returncode != 0 or not built:
+        advice = "mend what cargo says above (if it is Cargo.lock, run `cargo check` once)"
+        raise Failure(f"building the driver failed: {advice}", EXIT_FAILED)
+    return built[0]
+
+
+def store_driver(config: Configuration, built: str, place: str) -> None:
+    """Copies what cargo built to its place, since cargo will write over its own."""
+    with staged(config, os.path.dirname(place)) as folder:
+        copy = shutil.copy2(built, os.path.join(folder, os.path.basename(place)))
+        with open(copy, "rb+") as file:
+            os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def staged(config: Configuration, place: str) -> Iterator[str]:
+    """A new folder that becomes `place` when all goes well, and is removed when not."""
+    folder = os.path.join(config.cache_dir, "staging", os.urandom(8).hex())
+    os.makedirs(folder)
+    try:
+        yield folder
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        os.rename(folder, place)
+    except OSError:
+        if not os.path.isdir(place):  # what is there already, without the lock's protection, is as good
+            raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
