@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 
@@ -60,8 +61,13 @@ pub fn stale(launch: &Launch, cache: &Cache) -> Result<Option<Stale>> {
     }
     // Whether it is still in the cache does not matter, as it runs; that it is used does, if it is.
     let _ = collect::note_use(&cache.driver(&launch.fingerprint));
+    let start = Instant::now();
     let now = fingerprint(&launch.root, &launch.rustc, &launch.rustc_version)
         .map_err(|e| Error::io("cannot read the driver's sources below", &launch.root, e))?;
+    tracing::debug!(
+        took_us = start.elapsed().as_micros() as u64,
+        "hashed the driver's sources"
+    );
     Ok((now != launch.fingerprint).then_some(Stale::Driver))
 }
 
@@ -165,7 +171,7 @@ fn list(
             if depth_left > 0 {
                 list(root, &below, wanted, depth_left - 1, files)?;
             }
-        } else if wanted(&name) {
+        } else if wanted(&name) && !name.starts_with('.') {
             files.push(below);
         }
     }
@@ -225,6 +231,7 @@ mod tests {
             "src/bootstrap/src/a.txt",
             "src/bootstrap/tests/t.rs",
             "src/stage0",
+            "src/buildlock/src/.#lib.rs",
             "tests/x.rs",
         ] {
             assert_eq!(with((harmless, "x")), of(FILES), "{harmless}");

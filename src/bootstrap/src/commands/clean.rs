@@ -21,7 +21,7 @@ pub(super) fn run(ctx: &Context, args: &CleanArgs) -> Result<Exit> {
     }
     let build = &ctx.config.build;
     let cache = components::cache(&ctx.config);
-    must_hold_no_sources(ctx)?;
+    must_hold_no_sources(&build.build_dir, &ctx.config.root, &build.workspaces)?;
     let mut kept = vec![build.lock_dir.as_path()];
     if !args.all {
         kept.push(&build.cache_dir);
@@ -74,18 +74,19 @@ fn clean_stage0(ctx: &Context) -> Result<Exit> {
 }
 
 /// Refuses a build directory whose content is not only ours.
-fn must_hold_no_sources(ctx: &Context) -> Result<()> {
-    let build_dir = &ctx.config.build.build_dir;
-    let sources = [&ctx.config.root].into_iter().chain(&ctx.config.build.workspaces);
-    let mut inside = sources.filter(|folder| folder.starts_with(build_dir));
-    inside.next().map_or(Ok(()), |folder| {
-        Err(Error::usage("refusing to clean the build directory")
-            .at(build_dir)
-            .advice(format!(
+fn must_hold_no_sources(build_dir: &Path, root: &Path, workspaces: &[PathBuf]) -> Result<()> {
+    let mut sources = [root].into_iter().chain(workspaces.iter().map(PathBuf::as_path));
+    sources
+        .find(|folder| folder.starts_with(build_dir))
+        .map_or(Ok(()), |folder| {
+            let inside = format!(
                 "the sources in `{}` lie in it; remove by hand what you want gone",
                 folder.display()
-            )))
-    })
+            );
+            Err(Error::usage("refusing to clean the build directory")
+                .at(build_dir)
+                .advice(inside))
+        })
 }
 
 /// What lies in a folder and neither is nor holds one of those that are kept.
@@ -150,6 +151,19 @@ fn remove_all(path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_build_directory_around_the_sources_is_not_cleaned() {
+        let check = |build_dir: &str| {
+            must_hold_no_sources(Path::new(build_dir), Path::new("/src/it"), &["/src/other".into()])
+        };
+        for around in ["/src/it", "/src", "/", "/src/other"] {
+            assert_eq!(check(around).unwrap_err().exit(), Exit::Usage, "{around}");
+        }
+        for apart in ["/src/it/build", "/src/it2", "/tmp"] {
+            check(apart).unwrap();
+        }
+    }
 
     #[test]
     fn all_goes_but_what_is_kept_and_what_leads_to_it() {
