@@ -155,6 +155,39 @@ fn a_damaged_gate_is_made_anew_once_nobody_is_alive() {
     assert_ne!(place.registry.snapshot().unwrap().registry, before);
 }
 
+#[test]
+fn a_mutator_that_panics_leaves_the_mark() {
+    let place = Place::new();
+    let session = place.hold(Mode::Exclusive).unwrap();
+    let ticket = session.ticket();
+    let panicking = std::thread::spawn(move || {
+        let _held = session;
+        std::panic::resume_unwind(Box::new("a bug"));
+    });
+    assert!(panicking.join().is_err());
+    let next = place.hold(Mode::Exclusive).unwrap();
+    assert_eq!(next.unfinished().map(|mark| mark.claim.ticket), Some(ticket));
+    next.release().unwrap();
+    assert!(place.registry.snapshot().unwrap().unfinished.is_none());
+}
+
+#[cfg(unix)]
+#[test]
+fn files_can_be_read_by_all_who_can_enter_the_folder() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let place = Place::new();
+    let _session = place.hold(Mode::Shared).unwrap();
+    for name in ["gate", "1.lock", "1.json"] {
+        let mode = fs::metadata(place.folder.join(name))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o022, 0, "{name} can be written by others");
+        assert_eq!(mode & 0o400, 0o400, "{name} cannot be read");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_folder_that_others_can_write_to_is_refused() {

@@ -477,9 +477,15 @@ impl World<'_> {
         }
         let told = state.files.unfinished.as_ref().map(|claim| claim.ticket);
         let vouches_for = state.unfinished.without(state.files.names);
+        let covers = |&above: &usize| {
+            let process = &state.processes[above];
+            process.holds(Mode::Exclusive) && !process.upgraded
+        };
+        let upgraded = nested && !self.cast.members[me].ancestors.iter().any(covers);
         let process = &mut state.processes[me];
         process.passed = process.passed.and(passed);
         if claim.mode == Mode::Exclusive {
+            process.upgraded = upgraded && self.grain == Grain::Transition;
             (process.told, process.vouches_for) = (told, vouches_for);
         }
         process.holds.push(Hold {
