@@ -221,25 +221,68 @@ mod tests {
         }
     }
 
-    #[test]
-    fn only_an_exclusive_grant_to_a_stranger_raises_the_floor() {
-        let claim = |mode, ancestors| Claim {
-            ticket: Ticket(20),
-            session: SessionId(20),
-            ancestors,
+    fn claim(ticket: u64, mode: Mode) -> Claim {
+        Claim {
+            ticket: Ticket(ticket),
+            session: SessionId(ticket),
+            ancestors: vec![],
             mode,
             state: State::Granted,
+        }
+    }
+
+    #[test]
+    fn a_ticket_is_taken_by_counting_on() {
+        let before = gate();
+        assert_eq!(before.next_session(), SessionId(18));
+        let after = before.with_ticket_taken();
+        assert_eq!(
+            after,
+            Gate {
+                next: Ticket(19),
+                ..before
+            }
+        );
+    }
+
+    #[test]
+    fn a_grant_moves_the_mark_of_the_highest_and_only_an_exclusive_one_the_epoch() {
+        let after = gate().with_grant(&claim(20, Mode::Shared));
+        assert_eq!((after.granted, after.epoch), (Ticket(20), 4));
+        let after = gate().with_grant(&claim(20, Mode::Exclusive));
+        assert_eq!((after.granted, after.epoch), (Ticket(20), 5));
+        let after = gate().with_grant(&claim(3, Mode::Shared));
+        assert_eq!((after.granted, after.epoch), (Ticket(17), 4));
+    }
+
+    #[test]
+    fn a_stranger_may_be_blocked_from_the_floor_up_by_those_ahead_and_those_granted_behind() {
+        let gate = Gate {
+            next: Ticket(9),
+            floor: Ticket(3),
+            granted: Ticket(7),
+            ..gate()
         };
-        assert_eq!(
-            gate().with_grant(&claim(Mode::Exclusive, vec![])).floor,
-            Ticket(20)
-        );
-        assert_eq!(
-            gate()
-                .with_grant(&claim(Mode::Exclusive, vec![SessionId(1)]))
-                .floor,
-            Ticket(17)
-        );
-        assert_eq!(gate().with_grant(&claim(Mode::Shared, vec![])).floor, Ticket(17));
+        let blocking: Vec<_> = (0..10)
+            .filter(|&t| gate.may_block(Ticket(t), Ticket(5)))
+            .collect();
+        assert_eq!(blocking, [3, 4, 6, 7]);
+    }
+
+    #[test]
+    fn only_an_exclusive_grant_to_a_stranger_raises_the_floor() {
+        let stranger = claim(20, Mode::Exclusive);
+        assert_eq!(gate().with_grant(&stranger).floor, Ticket(20));
+        let nested = Claim {
+            ancestors: vec![SessionId(1)],
+            ..stranger.clone()
+        };
+        assert_eq!(gate().with_grant(&nested).floor, Ticket(17));
+        let upgrade = Claim {
+            session: SessionId(18),
+            ..stranger
+        };
+        assert_eq!(gate().with_grant(&upgrade).floor, Ticket(17));
+        assert_eq!(gate().with_grant(&claim(20, Mode::Shared)).floor, Ticket(17));
     }
 }

@@ -188,3 +188,6 @@ fn most_cautious_claim(ticket: Ticket) -> Claim {
         state: State::Granted,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -467,11 +467,18 @@ impl Session {
         }
         let ticket = record.claim.ticket;
         let registered = gate.apply(protocol::register(gate.gate, record.clone()), &mut self.locks);
-        let epoch = gate.gate.epoch;
-        drop(gate);
-        let granted = registered.and_then(|()| match decision {
-            Decision::Granted => Ok(epoch),
-            Decision::Wait(on) => {
+        let granted = match (registered, decision) {
+            (Err(e), _) => {
+                drop(gate);
+                Err(e)
+            }
+            (Ok(()), Decision::Granted) => {
+                let told = Granted::read(&registry, &gate);
+                drop(gate);
+                told
+            }
+            (Ok(()), Decision::Wait(on)) => {
+                drop(gate);
                 let queued = Queued {
                     registry: &registry,
                     registry_id: self.registry_id,
@@ -482,11 +489,9 @@ impl Session {
                 };
                 queued.wait(on, request, &mut self.locks)
             }
-        });
-        // Read before the claim counts as ours: if that fails, what is withdrawn has not finished anybody's work.
-        let told = granted.and_then(|epoch| Ok((epoch, registry.folder().read_unfinished()?)));
-        match told {
-            Ok((epoch, unfinished)) => {
+        };
+        match granted {
+            Ok(Granted { epoch, unfinished }) => {
                 tracing::debug!(%ticket, epoch, waited_us = elapsed_us(start), "granted");
                 self.id = record.claim.session;
                 self.epoch = epoch;
@@ -596,6 +601,22 @@ impl Drop for Session {
     }
 }
 
+/// What a session is told when it is granted.
+struct Granted {
+    epoch: u64,
+    unfinished: Option<Record>,
+}
+
+impl Granted {
+    /// Reads it while the gate is still held: of who dies from now on, the next is told.
+    fn read(registry: &Registry, gate: &Transition<'_>) -> Result<Self> {
+        Ok(Self {
+            epoch: gate.gate.epoch,
+            unfinished: registry.folder().read_unfinished()?,
+        })
+    }
+}
+
 /// A claim that waits.
 struct Queued<'a> {
     registry: &'a Registry,
@@ -608,7 +629,7 @@ struct Queued<'a> {
 
 impl Queued<'_> {
     /// Waits for `on`, and then for whoever is next in the way, until granted. Returns the epoch.
-    fn wait(mut self, mut on: Ticket, request: &mut Request<'_>, locks: &mut Locks) -> Result<u64> {
+    fn wait(mut self, mut on: Ticket, request: &mut Request<'_>, locks: &mut Locks) -> Result<Granted> {
         let ticket = self.record.claim.ticket;
         let tick = if may_have_kin(&self.record.claim) {
             TICK_AMONG_KIN
@@ -637,7 +658,7 @@ impl Queued<'_> {
                 }
             }
             match self.look_again(locks)? {
-                ControlFlow::Break(epoch) => return Ok(epoch),
+                ControlFlow::Break(granted) => return Ok(granted),
                 ControlFlow::Continue(next) => on = next,
             }
             if self.patience.deadline.is_some_and(|at| at <= Instant::now()) {
@@ -670,7 +691,7 @@ impl Queued<'_> {
     }
 
     /// Decides again under the gate: granted, with the epoch, or whom to wait for.
-    fn look_again(&mut self, locks: &mut Locks) -> Result<ControlFlow<u64, Ticket>> {
+    fn look_again(&mut self, locks: &mut Locks) -> Result<ControlFlow<Granted, Ticket>> {
         // Being woken at the very end of one's patience must not cost the lock: the gate is waited for all the same.
         let patience = Patience {
             deadline: None,
@@ -695,7 +716,7 @@ impl Queued<'_> {
                 )?;
                 self.record.claim.state = State::Granted;
                 self.record.granted_unix_ms = Some(now_unix_ms());
-                Ok(ControlFlow::Break(gate.gate.epoch))
+                Granted::read(self.registry, &gate).map(ControlFlow::Break)
             }
         }
     }

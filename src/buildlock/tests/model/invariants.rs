@@ -7,7 +7,7 @@ use buildlock::scan;
 use crate::files::Files;
 use crate::look::{Budget, Look};
 use crate::search::Search;
-use crate::state::{State, Wrong};
+use crate::state::{Process, State, Wrong};
 
 /// Whether a state is as it must be.
 pub(crate) type Invariant = fn(&Search, &State) -> bool;
@@ -39,25 +39,35 @@ pub(crate) const ALL: [(&str, Invariant); 9] = [
     (EMPTY, the_folder_is_empty_in_the_end),
 ];
 
-/// Those that `rule_model.py` knows.
+/// Those that `rule_model.py` knows, in its words.
 pub(crate) const OF_RULE_MODEL: [(&str, Invariant); 2] = [
-    (EXCLUSION, holds_exclude_each_other),
+    (EXCLUSION, holds_exclude_each_other_but_for_upgrades),
     (PROGRESS, somebody_can_go_on),
 ];
 
 fn holds_exclude_each_other(search: &Search, state: &State) -> bool {
-    let cast = &search.cast;
-    let processes = &state.processes;
-    let alone = |mutator: usize| {
-        (0..processes.len()).all(|other| match processes[other].mode() {
-            None => true,
-            Some(_) if cast.are_kin(mutator, other) => true,
-            Some(Mode::Shared) => processes[mutator].passed.has(other),
-            Some(Mode::Exclusive) => false,
-        })
-    };
     state.wrong != Some(Wrong::PassedAHold)
-        && (0..processes.len()).all(|m| processes[m].mode() != Some(Mode::Exclusive) || alone(m))
+        && mutators_are_alone(search, state, |mutator, other| mutator.passed.has(other))
+}
+
+/// Weaker: an upgrade may pass any shared hold, also one that has asked for none itself.
+fn holds_exclude_each_other_but_for_upgrades(search: &Search, state: &State) -> bool {
+    mutators_are_alone(search, state, |mutator, _| mutator.upgraded)
+}
+
+/// Whether beside each mutator there are only its kin, and readers that it may have passed.
+fn mutators_are_alone(search: &Search, state: &State, may_pass: impl Fn(&Process, usize) -> bool) -> bool {
+    let processes = || state.processes.iter().enumerate();
+    processes()
+        .filter(|(_, p)| p.holds(Mode::Exclusive))
+        .all(|(member, mutator)| {
+            processes().all(|(other, process)| match process.mode() {
+                None => true,
+                Some(_) if search.cast.are_kin(member, other) => true,
+                Some(Mode::Shared) => may_pass(mutator, other),
+                Some(Mode::Exclusive) => false,
+            })
+        })
 }
 
 fn somebody_can_go_on(search: &Search, state: &State) -> bool {

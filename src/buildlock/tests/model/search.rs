@@ -92,9 +92,6 @@ impl Model for Search {
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
-        if state.wrong.is_some() {
-            return;
-        }
         let world = self.world();
         for member in 0..state.processes.len() {
             if world.can_step(state, member) {

@@ -61,6 +61,8 @@ pub(crate) struct Process {
     pub lent: Numbers,
     /// The members whose shared holds let its exclusive one pass.
     pub passed: Numbers,
+    /// Whether it was an upgrade, or nested in one: all that `rule_model.py` remembers of them. Kept for whole transitions.
+    pub upgraded: bool,
     /// The mark that it was told of when it was granted, and all the dead mutators for which that one stood.
     pub told: Option<Ticket>,
     pub vouches_for: Numbers,
@@ -135,6 +137,7 @@ impl Process {
             locks: Numbers::default(),
             lent: Numbers::default(),
             passed: Numbers::default(),
+            upgraded: false,
             told: None,
             vouches_for: Numbers::default(),
         }

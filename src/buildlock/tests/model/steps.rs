@@ -272,7 +272,11 @@ impl World<'_> {
         };
         let granted = |c: &&Arc<Claim>| c.state == ClaimState::Granted;
         let nested = state.files.living().filter(is_kin).any(|c| granted(&c));
-        let may_pass = self.may_pass(state, me, &request.claim);
+        let may_pass = if nested && request.claim.mode == Mode::Exclusive {
+            self.may_pass(state, me, &request.claim)
+        } else {
+            Numbers::default()
+        };
         let freed = request.on.is_some_and(|on| !state.files.is_alive(on));
         state.files.gate_holder = Some(me);
         state.processes[me].doing = Doing::Looking(Looking {
@@ -283,8 +287,8 @@ impl World<'_> {
         });
     }
 
-    /// The members whose shared holds a request for the exclusive hold may pass: those whose own tree waits for a later
-    /// upgrade, and those that let pass the holds it is nested in.
+    /// The members whose shared holds a nested request for the exclusive hold may pass: those whose own tree waits for a
+    /// later upgrade, and those that let pass the holds it is nested in.
     fn may_pass(&self, state: &State, me: usize, claim: &Claim) -> Numbers {
         let mut may_pass = Numbers::default();
         let later_upgrade = |c: &&Arc<Claim>| {
@@ -473,9 +477,15 @@ impl World<'_> {
         }
         let told = state.files.unfinished.as_ref().map(|claim| claim.ticket);
         let vouches_for = state.unfinished.without(state.files.names);
+        let covers = |&above: &usize| {
+            let process = &state.processes[above];
+            process.holds(Mode::Exclusive) && !process.upgraded
+        };
+        let upgraded = nested && !self.cast.members[me].ancestors.iter().any(covers);
         let process = &mut state.processes[me];
         process.passed = process.passed.and(passed);
         if claim.mode == Mode::Exclusive {
+            process.upgraded = upgraded && self.grain == Grain::Transition;
             (process.told, process.vouches_for) = (told, vouches_for);
         }
         process.holds.push(Hold {

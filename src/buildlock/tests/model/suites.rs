@@ -116,7 +116,7 @@ pub(crate) const LONG: [Suite; 7] = [
 
 impl Suite {
     /// The searches, one a cast.
-    pub(crate) fn searches(self) -> impl Iterator<Item = Search> {
+    pub(crate) fn searches(&self) -> impl Iterator<Item = Search> {
         (self.casts)().into_iter().map(move |notation| Search {
             cast: Cast::parse(&notation),
             grain: self.grain,
