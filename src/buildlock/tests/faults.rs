@@ -344,7 +344,7 @@ fn looking() {
     fails_well(
         || World::holding(Mode::Shared).beside(Mode::Shared),
         |world| {
-            world.session.as_ref().unwrap().wanted_by()?;
+            world.session.as_ref().unwrap().watch().wanted_by()?;
             world.registry.snapshot().map(drop)
         },
     );
