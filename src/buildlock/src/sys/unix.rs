@@ -293,11 +293,12 @@ pub(crate) fn process_is_there(pid: u32, start: Option<u64>) -> Option<bool> {
     }
 }
 
-/// The processes, with their names, that have a file open.
+/// The processes, with their names, that have a lock file open as its holder does, for writing. Those that wait for it, or
+/// probe it, open it for reading.
 ///
 /// # Platform notes
 /// Linux only (proc(5)), and only those of this user; elsewhere none is seen.
-pub(crate) fn processes_that_opened(path: &Path) -> Vec<(u32, String)> {
+pub(crate) fn processes_that_hold(path: &Path) -> Vec<(u32, String)> {
     let Ok(wanted) = std::fs::metadata(path).map(|m| (m.dev(), m.ino())) else {
         return Vec::new();
     };
@@ -308,9 +309,12 @@ pub(crate) fn processes_that_opened(path: &Path) -> Vec<(u32, String)> {
         let Ok(descriptors) = std::fs::read_dir(process.join("fd")) else {
             return false;
         };
+        // The link's own mode tells for what the file was opened (proc(5), `/proc/pid/fd`).
+        let for_writing = |fd: &Path| std::fs::symlink_metadata(fd).is_ok_and(|m| m.mode() & 0o200 != 0);
+        let is_it = |fd: &Path| std::fs::metadata(fd).is_ok_and(|m| (m.dev(), m.ino()) == wanted);
         descriptors
             .flatten()
-            .any(|fd| std::fs::metadata(fd.path()).is_ok_and(|m| (m.dev(), m.ino()) == wanted))
+            .any(|fd| is_it(&fd.path()) && for_writing(&fd.path()))
     };
     let found = |process: std::fs::DirEntry| {
         let pid = process.file_name().to_str()?.parse().ok()?;

@@ -90,7 +90,7 @@ pub(crate) fn process_is_there(_pid: u32, _start: Option<u64>) -> Option<bool> {
 }
 
 /// None: it cannot be told.
-pub(crate) fn processes_that_opened(_path: &Path) -> Vec<(u32, String)> {
+pub(crate) fn processes_that_hold(_path: &Path) -> Vec<(u32, String)> {
     Vec::new()
 }
 

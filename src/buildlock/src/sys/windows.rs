@@ -172,7 +172,7 @@ fn with_process<T>(pid: u32, ask: impl FnOnce(HANDLE) -> Option<T>) -> Option<T>
 }
 
 /// None: it cannot be told.
-pub(crate) fn processes_that_opened(_path: &Path) -> Vec<(u32, String)> {
+pub(crate) fn processes_that_hold(_path: &Path) -> Vec<(u32, String)> {
     Vec::new()
 }
 
