@@ -14,6 +14,7 @@ use rustix::io::{Errno, FdFlags};
 /// Readable by all who can enter the folder, because `sudo ./x` must leave locks that the user can probe.
 const FILE_MODE: u32 = 0o644;
 const FOLDER_MODE: u32 = 0o700;
+const PARENT_MODE: u32 = 0o777;
 
 /// The options to open a file of ours with: links that somebody planted are not followed.
 pub(crate) fn options() -> OpenOptions {
@@ -25,14 +26,61 @@ pub(crate) fn options() -> OpenOptions {
     options
 }
 
-/// Creates a folder, and those above it, that only this user can enter.
+/// Creates a folder, and those above it, that only this user can enter; or, where root makes it in a user's, that user.
 pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
-    if let Some(parent) = path.parent() {
-        DirBuilder::new().recursive(true).create(parent)?;
-    }
-    match DirBuilder::new().mode(FOLDER_MODE).create(path) {
+    create_folder(path, FOLDER_MODE)
+}
+
+fn create_folder(path: &Path, mode: u32) -> io::Result<()> {
+    let parent = match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return Ok(()),
+    };
+    match DirBuilder::new().mode(mode).create(path) {
+        Ok(()) => {
+            if let Some(owner) = owner_to_give(parent)? {
+                // Not by its path, which the user could have made a link of by now.
+                let no_link = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::DIRECTORY;
+                let folder = OpenOptions::new()
+                    .read(true)
+                    .custom_flags(no_link.bits() as i32)
+                    .open(path)?;
+                give(&folder, owner);
+            }
+            Ok(())
+        }
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        done => done,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            create_folder(parent, PARENT_MODE)?;
+            create_folder(path, mode)
+        }
+        Err(e) => Err(e),
+    }
+}
+
+/// Whose a file is to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owner(rustix::fs::Uid, rustix::fs::Gid);
+
+/// The user to whom belongs what is made in this folder: its owner, where root works in a user's, as after `sudo`. Nothing
+/// where it is ours anyway.
+pub(crate) fn owner_to_give(folder: &Path) -> io::Result<Option<Owner>> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    let folder = std::fs::metadata(folder)?;
+    let owner = Owner(
+        rustix::fs::Uid::from_raw(folder.uid()),
+        rustix::fs::Gid::from_raw(folder.gid()),
+    );
+    Ok((!owner.0.is_root()).then_some(owner))
+}
+
+/// Gives a file to its owner. Where root may not do so, in a container, say, the file stays root's.
+pub(crate) fn give(file: &File, Owner(user, group): Owner) {
+    if let Err(error) = rustix::fs::fchown(file, Some(user), Some(group)) {
+        tracing::debug!(%error, "a file in a user's folder stays root's");
     }
 }
 
