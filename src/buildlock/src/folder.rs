@@ -24,6 +24,8 @@ const FILES_MAX: usize = 1 << 20;
 #[derive(Clone, Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
+    /// Whose our files are to be, if not ours.
+    owner: Option<sys::Owner>,
 }
 
 /// What a listing of the folder shows.
@@ -57,11 +59,26 @@ impl Folder {
         // Absolute, so that a change of the working directory does not lose it.
         let path =
             std::path::absolute(path).map_err(|e| Error::io("cannot find the lock folder", path, e))?;
-        Ok(Self { path })
+        let owner =
+            sys::owner_to_give(&path).map_err(|e| Error::io("cannot look at the lock folder", &path, e))?;
+        Ok(Self { path, owner })
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Creates a file that is not there yet.
+    fn create_file(&self, path: &Path) -> io::Result<File> {
+        let file = sys::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path)?;
+        if let Some(owner) = self.owner {
+            sys::give(&file, owner);
+        }
+        Ok(file)
     }
 
     pub(crate) fn lock_path(&self, ticket: Ticket) -> PathBuf {
@@ -76,13 +93,9 @@ impl Folder {
     pub(crate) fn open_gate(&self) -> Result<File> {
         let path = self.path.join("gate");
         faults::check("open gate")
-            .and_then(|()| {
-                sys::options()
-                    .read(true)
-                    .write(true)
-                    .create(true)
-                    .truncate(false)
-                    .open(&path)
+            .and_then(|()| match sys::options().read(true).write(true).open(&path) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => self.create_gate(&path),
+                opened => opened,
             })
             .map_err(|e| match e.kind() {
                 io::ErrorKind::NotFound => {
@@ -105,6 +118,16 @@ impl Folder {
         std::fs::metadata(&self.path)
             .and_then(|m| m.modified())
             .map_err(|e| Error::io("cannot look at the lock folder", &self.path, e))
+    }
+
+    fn create_gate(&self, path: &Path) -> io::Result<File> {
+        match self.create_file(path) {
+            // Somebody else was faster.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                sys::options().read(true).write(true).open(path)
+            }
+            created => created,
+        }
     }
 
     /// The gate's bytes. Its lock must be held.
@@ -217,7 +240,7 @@ impl Folder {
     pub(crate) fn create_lock(&self, ticket: Ticket) -> Result<File> {
         let path = self.lock_path(ticket);
         let file = faults::check("create lock")
-            .and_then(|()| sys::options().read(true).write(true).create_new(true).open(&path))
+            .and_then(|()| self.create_file(&path))
             .map_err(|e| Error::io("cannot create the lock file", &path, e))?;
         let failed = match sys::try_lock_exclusive(&file) {
             Ok(true) => return Ok(file),
@@ -233,7 +256,7 @@ impl Folder {
     pub(crate) fn create_record(&self, record: &Record) -> Result<()> {
         let path = self.record_path(record.claim.ticket);
         faults::check("create record")
-            .and_then(|()| sys::options().write(true).create_new(true).open(&path))
+            .and_then(|()| self.create_file(&path))
             .and_then(|mut file| {
                 faults::check("write record").and_then(|()| file.write_all(&record.to_bytes()))
             })
@@ -245,7 +268,7 @@ impl Folder {
         let path = self.record_path(record.claim.ticket);
         let new = path.with_extension("new");
         let replaced = faults::check("create new record")
-            .and_then(|()| sys::options().write(true).create(true).truncate(true).open(&new))
+            .and_then(|()| self.create_file(&new))
             .and_then(|mut file| {
                 faults::check("write new record").and_then(|()| file.write_all(&record.to_bytes()))
             })

@@ -103,7 +103,7 @@ impl Registry {
             };
             let process = living.record.as_ref().map_or(Process::Unknown, process_of);
             let writers = match process {
-                Process::Gone => sys::processes_that_opened(&self.folder().lock_path(living.claim.ticket)),
+                Process::Gone => sys::processes_that_hold(&self.folder().lock_path(living.claim.ticket)),
                 Process::Running | Process::Unknown => Vec::new(),
             };
             Entry {

@@ -268,7 +268,6 @@ impl Actor {
         self.journal.note(Note::Dies)?;
         rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)?;
         // The first process of a pid namespace is immune to its own signals (pid_namespaces(7)): nothing is dropped, either.
-        #[expect(clippy::exit, reason = "it is to end without unwinding")]
         std::process::exit(137)
     }
 
@@ -276,7 +275,7 @@ impl Actor {
         self.born += 1;
         Part {
             name: format!("{}.{}", self.part.name, self.born),
-            seed: self.chance.next(),
+            seed: self.chance.number(),
             ..self.part.clone()
         }
     }

@@ -173,10 +173,7 @@ fn claims_of(
 
 /// No exclusive hold beside another, but for kin, and for shared holds that let an upgrade pass.
 fn exclusion(claims: &[Claim], holds: &[Hold<'_>], findings: &mut Findings) {
-    let upgrades: Vec<_> = claims
-        .iter()
-        .filter(|c| c.mode == Mode::Exclusive && (c.second || !c.ancestors.is_empty()))
-        .collect();
+    let upgrades: Vec<_> = claims.iter().filter(|c| c.may_upgrade()).collect();
     let mut exclusive_of: HashMap<u64, Vec<Hold<'_>>> = HashMap::new();
     for hold in holds.iter().filter(|h| h.claim.mode == Mode::Exclusive) {
         exclusive_of.entry(hold.grant.session).or_default().push(*hold);
@@ -227,6 +224,13 @@ fn order(holds: &[Hold<'_>], findings: &mut Findings) {
     }
 }
 
+impl Claim {
+    /// Whether it may be an upgrade: on top of its own session's hold, or of an ancestor's.
+    fn may_upgrade(&self) -> bool {
+        self.mode == Mode::Exclusive && (self.second || !self.ancestors.is_empty())
+    }
+}
+
 impl Hold<'_> {
     fn is_kin_of(&self, other: &Self) -> bool {
         self.grant.session == other.grant.session || self.claim.ancestors.contains(&other.grant.session)
@@ -240,7 +244,7 @@ impl Hold<'_> {
         upgrades: &[&Claim],
         exclusive_of: &HashMap<u64, Vec<Hold<'_>>>,
     ) -> bool {
-        if self.claim.mode != Mode::Exclusive || !(self.claim.second || !self.claim.ancestors.is_empty()) {
+        if !self.claim.may_upgrade() {
             return false;
         }
         let waited = |c: &&&Claim| {

@@ -181,7 +181,7 @@ impl Troupe<'_> {
         let name = self.started.to_string();
         let part = Part {
             name: name.clone(),
-            seed: self.chance.next(),
+            seed: self.chance.number(),
             folder: self.storm.folder.clone(),
             journals: self.storm.journals.clone(),
             ends_ns: self.ends_ns,

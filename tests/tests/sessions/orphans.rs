@@ -19,6 +19,8 @@ fn a_killed_holder_counts_as_alive_while_a_child_that_was_lent_its_lock_runs() {
         let snapshot = scene.snapshot();
         assert_eq!(snapshot.entries[0].ticket.0, held.ticket);
         assert_eq!(snapshot.entries[0].process, Process::Gone);
+        let writers: Vec<_> = snapshot.entries[0].writers.iter().map(|w| w.pid).collect();
+        assert_eq!(writers, [cargo.pid()]);
         assert_eq!(snapshot.entries[1].process, Process::Running);
         cargo.kill();
         assert_eq!(next.expect_granted().unfinished.as_deref(), Some("driver"));

@@ -14,6 +14,7 @@ use rustix::io::{Errno, FdFlags};
 /// Readable by all who can enter the folder, because `sudo ./x` must leave locks that the user can probe.
 const FILE_MODE: u32 = 0o644;
 const FOLDER_MODE: u32 = 0o700;
+const PARENT_MODE: u32 = 0o777;
 
 /// The options to open a file of ours with: links that somebody planted are not followed.
 pub(crate) fn options() -> OpenOptions {
@@ -25,14 +26,61 @@ pub(crate) fn options() -> OpenOptions {
     options
 }
 
-/// Creates a folder, and those above it, that only this user can enter.
+/// Creates a folder, and those above it, that only this user can enter; or, where root makes it in a user's, that user.
 pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
-    if let Some(parent) = path.parent() {
-        DirBuilder::new().recursive(true).create(parent)?;
-    }
-    match DirBuilder::new().mode(FOLDER_MODE).create(path) {
+    create_folder(path, FOLDER_MODE)
+}
+
+fn create_folder(path: &Path, mode: u32) -> io::Result<()> {
+    let parent = match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return Ok(()),
+    };
+    match DirBuilder::new().mode(mode).create(path) {
+        Ok(()) => {
+            if let Some(owner) = owner_to_give(parent)? {
+                // Not by its path, which the user could have made a link of by now.
+                let no_link = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::DIRECTORY;
+                let folder = OpenOptions::new()
+                    .read(true)
+                    .custom_flags(no_link.bits() as i32)
+                    .open(path)?;
+                give(&folder, owner);
+            }
+            Ok(())
+        }
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        done => done,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            create_folder(parent, PARENT_MODE)?;
+            create_folder(path, mode)
+        }
+        Err(e) => Err(e),
+    }
+}
+
+/// Whose a file is to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owner(rustix::fs::Uid, rustix::fs::Gid);
+
+/// The user to whom belongs what is made in this folder: its owner, where root works in a user's, as after `sudo`. Nothing
+/// where it is ours anyway.
+pub(crate) fn owner_to_give(folder: &Path) -> io::Result<Option<Owner>> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    let folder = std::fs::metadata(folder)?;
+    let owner = Owner(
+        rustix::fs::Uid::from_raw(folder.uid()),
+        rustix::fs::Gid::from_raw(folder.gid()),
+    );
+    Ok((!owner.0.is_root()).then_some(owner))
+}
+
+/// Gives a file to its owner. Where root may not do so, in a container, say, the file stays root's.
+pub(crate) fn give(file: &File, Owner(user, group): Owner) {
+    if let Err(error) = rustix::fs::fchown(file, Some(user), Some(group)) {
+        tracing::debug!(%error, "a file in a user's folder stays root's");
     }
 }
 
@@ -293,11 +341,12 @@ pub(crate) fn process_is_there(pid: u32, start: Option<u64>) -> Option<bool> {
     }
 }
 
-/// The processes, with their names, that have a file open.
+/// The processes, with their names, that have a lock file open as its holder does, for writing. Those that wait for it, or
+/// probe it, open it for reading.
 ///
 /// # Platform notes
 /// Linux only (proc(5)), and only those of this user; elsewhere none is seen.
-pub(crate) fn processes_that_opened(path: &Path) -> Vec<(u32, String)> {
+pub(crate) fn processes_that_hold(path: &Path) -> Vec<(u32, String)> {
     let Ok(wanted) = std::fs::metadata(path).map(|m| (m.dev(), m.ino())) else {
         return Vec::new();
     };
@@ -308,9 +357,12 @@ pub(crate) fn processes_that_opened(path: &Path) -> Vec<(u32, String)> {
         let Ok(descriptors) = std::fs::read_dir(process.join("fd")) else {
             return false;
         };
+        // The link's own mode tells for what the file was opened (proc(5), `/proc/pid/fd`).
+        let for_writing = |fd: &Path| std::fs::symlink_metadata(fd).is_ok_and(|m| m.mode() & 0o200 != 0);
+        let is_it = |fd: &Path| std::fs::metadata(fd).is_ok_and(|m| (m.dev(), m.ino()) == wanted);
         descriptors
             .flatten()
-            .any(|fd| std::fs::metadata(fd.path()).is_ok_and(|m| (m.dev(), m.ino()) == wanted))
+            .any(|fd| is_it(&fd.path()) && for_writing(&fd.path()))
     };
     let found = |process: std::fs::DirEntry| {
         let pid = process.file_name().to_str()?.parse().ok()?;

@@ -18,6 +18,20 @@ pub(crate) fn create_private_folder(_path: &Path) -> io::Result<()> {
     ))
 }
 
+/// Nobody: there is no root here that works in a user's folder.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Owner {}
+
+/// Nobody.
+pub(crate) fn owner_to_give(_folder: &Path) -> io::Result<Option<Owner>> {
+    Ok(None)
+}
+
+/// Is never called.
+pub(crate) fn give(_file: &File, owner: Owner) {
+    match owner {}
+}
+
 /// Why others could plant files in this folder, if they could.
 pub(crate) fn not_private(_path: &Path) -> io::Result<Option<String>> {
     Ok(None)
@@ -90,7 +104,7 @@ pub(crate) fn process_is_there(_pid: u32, _start: Option<u64>) -> Option<bool> {
 }
 
 /// None: it cannot be told.
-pub(crate) fn processes_that_opened(_path: &Path) -> Vec<(u32, String)> {
+pub(crate) fn processes_that_hold(_path: &Path) -> Vec<(u32, String)> {
     Vec::new()
 }
 

@@ -33,6 +33,20 @@ pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
     std::fs::create_dir_all(path)
 }
 
+/// Nobody: there is no root here that works in a user's folder.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Owner {}
+
+/// Nobody.
+pub(crate) fn owner_to_give(_folder: &Path) -> io::Result<Option<Owner>> {
+    Ok(None)
+}
+
+/// Is never called.
+pub(crate) fn give(_file: &File, owner: Owner) {
+    match owner {}
+}
+
 /// Why others could plant files in this folder, if they could.
 pub(crate) fn not_private(path: &Path) -> io::Result<Option<String>> {
     let folder = std::fs::symlink_metadata(path)?;
@@ -172,7 +186,7 @@ fn with_process<T>(pid: u32, ask: impl FnOnce(HANDLE) -> Option<T>) -> Option<T>
 }
 
 /// None: it cannot be told.
-pub(crate) fn processes_that_opened(_path: &Path) -> Vec<(u32, String)> {
+pub(crate) fn processes_that_hold(_path: &Path) -> Vec<(u32, String)> {
     Vec::new()
 }
 
