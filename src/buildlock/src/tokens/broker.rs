@@ -93,7 +93,7 @@ impl JobServer {
             });
         };
         let nesting = Some(seat.nesting());
-        let broker = Broker::new(seat, memory, Arc::clone(&shared));
+        let broker = Broker::new(*seat, memory, Arc::clone(&shared));
         let broker = std::thread::Builder::new()
             .name("buildlock token broker".to_owned())
             .stack_size(256 * 1024)

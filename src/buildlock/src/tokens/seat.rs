@@ -34,7 +34,7 @@ pub(super) struct Seat {
 #[derive(Debug)]
 pub(super) enum Place {
     /// It is a member.
-    Seat(Seat),
+    Seat(Box<Seat>),
     /// It is the one job of a living member that it was started under.
     JobOf(Ticket),
 }
@@ -118,7 +118,7 @@ impl Seat {
             locks: Locks::new(),
         };
         gate.apply(protocol::register(gate.gate, record), &mut seat.locks)?;
-        Ok(Place::Seat(seat))
+        Ok(Place::Seat(Box::new(seat)))
     }
 
     /// What children of this build must know to count as nested in it.
