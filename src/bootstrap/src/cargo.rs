@@ -5,12 +5,12 @@ use std::io::{self, BufRead as _, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
-use crate::config::Jobs;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::interrupt;
 use crate::tally::{Counting, Tally};
+use crate::tokens::{self, Tokens};
 use crate::workspace::{Chosen, Packages};
 
 /// A cargo command on one workspace.
@@ -18,6 +18,16 @@ pub struct Cargo<'a> {
     ctx: &'a Context,
     subcommand: &'static str,
     command: Command,
+    work: Work,
+}
+
+/// What a command costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    /// It runs compilers, and needs job tokens.
+    Builds,
+    /// It does what little it does by itself.
+    Light,
 }
 
 /// What a subcommand does when something fails, and the user asked to go on.
@@ -43,7 +53,10 @@ impl<'a> Cargo<'a> {
             }
         }
         cargo.command.arg("--target-dir").arg(&on.workspace.target);
-        set_jobs(ctx, &mut cargo.command);
+        cargo.work = Work::Builds;
+        if let Some(jobs) = tokens::jobs_argument(ctx) {
+            cargo.command.arg("--jobs").arg(jobs.to_string());
+        }
         if ctx.flags.keep_going {
             cargo.command.arg(match keep_going(subcommand) {
                 KeepGoing::Builds => "--keep-going",
@@ -71,6 +84,7 @@ impl<'a> Cargo<'a> {
             ctx,
             subcommand,
             command,
+            work: Work::Light,
         }
     }
 
@@ -130,6 +144,7 @@ impl<'a> Cargo<'a> {
     /// # Errors
     /// Where it cannot be started, or a signal came.
     pub fn run(mut self) -> Result<Exit> {
+        let _tokens = self.take_tokens()?;
         let status = self.ctx.run(&mut self.command)?;
         self.outcome(status)
     }
@@ -143,6 +158,7 @@ impl<'a> Cargo<'a> {
             return self.run();
         }
         self.command.stdout(Stdio::piped());
+        let _tokens = self.take_tokens()?;
         let mut cargo = self.ctx.spawn(&mut self.command)?;
         let mut read = Ok(());
         if let Some(stdout) = cargo.child.stdout.take() {
@@ -183,6 +199,7 @@ impl<'a> Cargo<'a> {
             }
         }
         self.command.stdout(to_us);
+        let _tokens = self.take_tokens()?;
         let cargo = self.ctx.spawn(&mut self.command)?;
         // The command keeps the pipe's other end as long as it might be started again, and with it the pipe open.
         self.command.stdout(Stdio::inherit()).stderr(Stdio::inherit());
@@ -194,6 +211,14 @@ impl<'a> Cargo<'a> {
         let counting = Counting::start(from, to);
         let status = cargo.wait()?;
         Ok((self.outcome(status)?, counting.end()))
+    }
+
+    /// What the command needs of job tokens, for as long as it runs.
+    fn take_tokens(&mut self) -> Result<Option<Tokens>> {
+        match self.work {
+            Work::Builds => tokens::provide(self.ctx, &mut self.command).map(Some),
+            Work::Light => Ok(None),
+        }
     }
 
     fn outcome(&self, status: ExitStatus) -> Result<Exit> {
@@ -278,17 +303,6 @@ fn path_with(folder: Option<&Path>) -> Option<OsString> {
         .chain(std::env::split_paths(&path));
     // A folder with a separator in its name cannot be in PATH.
     std::env::join_paths(folders).ok()
-}
-
-/// The one place that says how many jobs a child may run.
-fn set_jobs(ctx: &Context, command: &mut Command) {
-    let configured = match ctx.config.build.jobs {
-        Jobs::Auto => None,
-        Jobs::Count(jobs) => Some(jobs),
-    };
-    if let Some(jobs) = ctx.flags.jobs.or(configured) {
-        command.arg("--jobs").arg(jobs.to_string());
-    }
 }
 
 fn keep_going(subcommand: &str) -> KeepGoing {

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 
+use buildlock::tokens::Outer;
+
 use crate::config::Config;
 use crate::error::Result;
 use crate::flags::Global;
@@ -26,6 +28,8 @@ pub struct Context {
     pub hold: Hold,
     /// Which signals came.
     pub interrupts: Interrupts,
+    /// The jobserver around us.
+    pub outer: Outer,
 }
 
 impl Context {

@@ -8,6 +8,7 @@ pub mod relaunch;
 
 pub mod hold;
 pub mod interrupt;
+mod tokens;
 mod waiting;
 
 pub mod cargo;

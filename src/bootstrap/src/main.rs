@@ -15,6 +15,7 @@ use bootstrap::interrupt::{self, Interrupts};
 use bootstrap::launch::Launch;
 use bootstrap::shell::Shell;
 use bootstrap::{components, log, recover, relaunch};
+use buildlock::tokens::Outer;
 
 fn main() -> ExitCode {
     panic::set_hook(Box::new(report_bug));
@@ -41,6 +42,8 @@ fn drive(cli: &Cli) -> Exit {
 }
 
 fn run(cli: &Cli, shell: &mut Shell) -> Result<Exit> {
+    // Before any file is opened that could be taken for one of its descriptors.
+    let outer = Outer::from_environment();
     log::start()?;
     let launch = Launch::from_environment()?;
     let config = Config::load(&surroundings(&launch)?, &cli.global)?;
@@ -60,7 +63,11 @@ fn run(cli: &Cli, shell: &mut Shell) -> Result<Exit> {
         shell: *shell,
         hold,
         interrupts,
+        outer,
     };
+    if let Outer::Broken(why) = &ctx.outer {
+        ctx.shell.warn(format_args!("{why}; it is not used"));
+    }
     recover::after_a_crash(&ctx)?;
     let exit = commands::run(&mut ctx, &cli.command);
     let ended = ctx.hold.end();

@@ -1,11 +1,9 @@
-//! What a person sees of a wait for the lock: one line on stderr.
+//! What a person sees of a wait, for the lock or for a job token: one line on stderr.
 //!
 //! On a terminal it is kept up to date in place, and gone when the wait is over. In a pipe it is printed once.
 
 use std::fmt;
 use std::io::{self, Write as _};
-
-use buildlock::Waiting;
 
 use crate::shell::Shell;
 
@@ -31,7 +29,7 @@ impl WaitLine {
     }
 
     /// Shows what is waited for now.
-    pub(crate) fn update(&mut self, waiting: &Waiting) {
+    pub(crate) fn update(&mut self, waiting: &impl fmt::Display) {
         let line = text(waiting);
         if self.in_place {
             let columns = terminal_size::terminal_size_of(io::stderr())

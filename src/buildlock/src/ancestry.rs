@@ -28,6 +28,13 @@ impl Ancestry {
         std::env::var(SESSION_VARIABLE).map_or_else(|_| Self::default(), |text| Self::parse(&text))
     }
 
+    /// That which a command was given, if it was given one.
+    #[must_use]
+    pub(crate) fn given_to(command: &Command) -> Option<Self> {
+        let given = command.get_envs().find(|(name, _)| *name == SESSION_VARIABLE)?;
+        Some(Self::parse(given.1?.to_str()?))
+    }
+
     /// Reads what [`Ancestry`]'s `Display` writes. What makes no sense is left out.
     #[must_use]
     pub fn parse(text: &str) -> Self {

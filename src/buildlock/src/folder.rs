@@ -180,7 +180,8 @@ impl Folder {
             };
             match kind {
                 "lock" => listing.registered.push(ticket),
-                "json" | "new" | "fifo" => others.push((ticket, name)),
+                "json" | "new" => others.push((ticket, name)),
+                kind if kind.ends_with("fifo") => others.push((ticket, name)),
                 _ => {}
             }
         }

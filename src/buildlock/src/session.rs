@@ -409,7 +409,9 @@ impl Session {
     /// Prepares a command whose process counts as nested in this session while the session lives, but does not keep it
     /// alive.
     pub fn name(&self, command: &mut Command) {
-        self.ancestry.with(self.registry_id, self.id).give_to(command);
+        // A token pool may have named its own session already.
+        let ancestry = Ancestry::given_to(command).unwrap_or_else(|| self.ancestry.clone());
+        ancestry.with(self.registry_id, self.id).give_to(command);
     }
 
     /// Watches for mutators that queue behind this session, so that it can step aside for them.

@@ -13,6 +13,7 @@ use crate::registry::{Patience, Registry};
 use crate::sys;
 use crate::wait::Cancel;
 
+pub(crate) mod columns;
 mod table;
 
 /// A registry, seen at one moment. Its `Display` is a table.

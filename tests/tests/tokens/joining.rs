@@ -83,6 +83,32 @@ fn a_nested_build_uses_the_server_of_the_one_around_it() {
 }
 
 #[test]
+fn a_nested_build_that_does_not_see_the_server_is_the_one_job_of_the_build_around_it() {
+    for style in [&[][..], &["--fifo"]] {
+        let site = site(1);
+        let nested = site.pooled(style);
+        let mut command = site.pooled(style);
+        command.args(["env", "-u", "MAKEFLAGS", "-u", "CARGO_MAKEFLAGS"]);
+        command
+            .arg(nested.get_program())
+            .args(nested.get_args())
+            .arg("cat")
+            .stdin(Stdio::piped());
+        let mut build = Build::start(&mut command);
+        build.expect("joined");
+        build.expect("joined");
+        assert_eq!(site.snapshot().entries.len(), 1);
+        build.close_stdin();
+        assert!(build.wait().success());
+        assert_eq!(
+            std::fs::read_dir(site.pool().path()).unwrap().count(),
+            1,
+            "only the gate stays"
+        );
+    }
+}
+
+#[test]
 fn a_broken_outer_jobserver_is_reported_and_not_obeyed() {
     let site = site(2);
     for broken in [

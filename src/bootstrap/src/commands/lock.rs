@@ -3,13 +3,16 @@
 use std::fmt::Write as _;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
+use buildlock::tokens::{PoolSnapshot, TokenPool};
 use buildlock::{CacheHolder, CacheLock, HumanDuration, Record, Registry, Snapshot, Ticket};
 use serde::Serialize;
 
+use crate::config::Build;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::flags::{LockBreakArgs, LockStatusArgs};
+use crate::tokens;
 
 /// What `lock status --json` prints.
 #[derive(Debug, Serialize)]
@@ -18,6 +21,8 @@ struct Status {
     queue: Option<Snapshot>,
     /// Who unpacks or builds something for all: the holder of the cache lock.
     cache: Option<CacheHolder>,
+    /// The pool of job tokens; nothing where no build has used it yet.
+    pool: Option<PoolSnapshot>,
 }
 
 pub(super) fn status(ctx: &Context, args: &LockStatusArgs) -> Result<Exit> {
@@ -27,6 +32,7 @@ pub(super) fn status(ctx: &Context, args: &LockStatusArgs) -> Result<Exit> {
             .map(|registry| registry.snapshot())
             .transpose()?,
         cache: CacheLock::holder(lock_dir)?,
+        pool: pool(&ctx.config.build)?,
     };
     let text = if args.json {
         let mut json = serde_json::to_string_pretty(&status)
@@ -40,6 +46,12 @@ pub(super) fn status(ctx: &Context, args: &LockStatusArgs) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
+fn pool(build: &Build) -> Result<Option<PoolSnapshot>> {
+    let pool = TokenPool::existing(tokens::pool_folder(build)?, tokens::capacity(build))?;
+    let snapshot = pool.map(|pool| pool.snapshot(&tokens::memory_limits(build)));
+    Ok(snapshot.transpose()?)
+}
+
 impl Status {
     fn table(&self, ctx: &Context) -> String {
         let mut text = match &self.queue {
@@ -49,6 +61,9 @@ impl Status {
         if let Some(holder) = &self.cache {
             // Writing to a `String` cannot fail.
             let _ = writeln!(text, "cache lock: {holder}");
+        }
+        if let Some(pool) = &self.pool {
+            let _ = write!(text, "\n{pool}");
         }
         text
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::columns::write_columns;
 use super::{Entry, Process, Snapshot};
 use crate::queue::State;
 use crate::session::HumanDuration;
@@ -30,16 +31,7 @@ impl fmt::Display for Snapshot {
             writeln!(f, "no session in {}", self.folder.display())?;
         } else {
             let rows: Vec<_> = self.entries.iter().map(row).collect();
-            let width = |i: usize| {
-                rows.iter()
-                    .map(|r| r[i].chars().count())
-                    .max()
-                    .unwrap_or(0)
-                    .max(HEADER[i].len())
-            };
-            let widths: [usize; 8] = std::array::from_fn(width);
-            write_row(f, &HEADER.map(str::to_owned), &widths)?;
-            rows.iter().try_for_each(|row| write_row(f, row, &widths))?;
+            write_columns(f, HEADER, &rows)?;
         }
         for entry in self.entries.iter().filter(|e| e.process == Process::Gone) {
             let writers = match entry.writers.as_slice() {
@@ -91,13 +83,4 @@ fn row(entry: &Entry) -> [String; 8] {
         or_dash(record.map(crate::Record::command_line)),
         or_dash(record.map(|r| r.who.directory.display().to_string())),
     ]
-}
-
-fn write_row(f: &mut fmt::Formatter<'_>, row: &[String; 8], widths: &[usize; 8]) -> fmt::Result {
-    let line: Vec<_> = row
-        .iter()
-        .zip(widths)
-        .map(|(cell, &width)| format!("{cell:width$}"))
-        .collect();
-    writeln!(f, "{}", line.join("  ").trim_end())
 }

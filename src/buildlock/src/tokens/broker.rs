@@ -20,7 +20,7 @@ use crate::tokens::demand::{Demand, Lent, Others};
 use crate::tokens::memory::{MemoryLimits, MemoryReading};
 use crate::tokens::outer::make_flags;
 use crate::tokens::pool::Member;
-use crate::tokens::seat::{Ledger, Seat, Watch};
+use crate::tokens::seat::{Ledger, Nesting, Place, Seat, Watch};
 use crate::tokens::server::{self, Server, Style};
 use crate::wait::Cancel;
 
@@ -53,6 +53,8 @@ const LOOKS_BURST: Duration = Duration::from_millis(4);
 #[derive(Debug)]
 pub struct JobServer {
     shared: Arc<Shared>,
+    /// What children are to know of this member; nothing where it is another member's job.
+    nesting: Option<Nesting>,
     broker: Option<JoinHandle<Result<()>>>,
 }
 
@@ -68,22 +70,38 @@ pub struct Token(#[expect(dead_code, reason = "held for its drop")] server::Toke
 
 impl JobServer {
     pub(super) fn start(member: Member, style: Style) -> Result<Self> {
-        let Member { seat, memory, .. } = member;
-        let lease = seat.lease();
-        let fifo = seat.registry.path().join(format!("{}.fifo", seat.ticket()));
+        let Member {
+            place,
+            folder,
+            memory,
+            ..
+        } = member;
+        let (capacity, fifo) = match &place {
+            Place::Seat(seat) => (seat.lease().capacity, format!("{}.fifo", seat.ticket())),
+            // The name says whose end it must not outlive.
+            Place::JobOf(around) => (1, format!("{around}.{}.fifo", std::process::id())),
+        };
         let shared = Arc::new(Shared {
-            server: Server::new(style, &fifo, lease.capacity)?,
+            server: Server::new(style, &folder.join(fifo), capacity)?,
             over: AtomicBool::new(false),
         });
-        let path = seat.registry.path().to_owned();
-        let broker = Broker::new(seat, memory, Arc::clone(&shared));
+        let Place::Seat(seat) = place else {
+            return Ok(Self {
+                shared,
+                nesting: None,
+                broker: None,
+            });
+        };
+        let nesting = Some(seat.nesting());
+        let broker = Broker::new(*seat, memory, Arc::clone(&shared));
         let broker = std::thread::Builder::new()
             .name("buildlock token broker".to_owned())
             .stack_size(256 * 1024)
             .spawn(move || broker.run())
-            .map_err(|e| Error::io("cannot start the token broker of", &path, e))?;
+            .map_err(|e| Error::io("cannot start the token broker of", &folder, e))?;
         Ok(Self {
             shared,
+            nesting,
             broker: Some(broker),
         })
     }
@@ -100,6 +118,9 @@ impl JobServer {
             .env("MAKEFLAGS", make_flags(&inherited, &words))
             .env("CARGO_MAKEFLAGS", words)
             .env_remove("MFLAGS");
+        if let Some(nesting) = &self.nesting {
+            nesting.tell(command);
+        }
         self.shared.server.lend(command);
     }
 

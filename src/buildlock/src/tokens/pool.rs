@@ -1,9 +1,10 @@
 //! The pool: how a build joins it, and waits for its first token.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::ancestry::Ancestry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::queue::Ticket;
 use crate::record::{Lease, Record};
@@ -12,7 +13,7 @@ use crate::scan::Living;
 use crate::session::{HumanDuration, Timeout};
 use crate::tokens::broker::JobServer;
 use crate::tokens::memory::MemoryLimits;
-use crate::tokens::seat::{Ledger, Seat, Watch};
+use crate::tokens::seat::{Ledger, Place, Seat, Taking, Watch};
 use crate::tokens::server::Style;
 use crate::wait::Cancel;
 
@@ -67,6 +68,8 @@ pub struct Joining<'a> {
     notice_every: Duration,
     on_wait: Option<OnWait<'a>>,
     cancel: Cancel,
+    ancestry: Ancestry,
+    command: Option<Vec<String>>,
 }
 
 type OnWait<'a> = Box<dyn FnMut(&PoolWait) + 'a>;
@@ -93,7 +96,23 @@ impl<'a> Joining<'a> {
             notice_every: Duration::from_secs(1),
             on_wait: None,
             cancel: Cancel::new(),
+            ancestry: Ancestry::from_environment(),
+            command: None,
         }
+    }
+
+    /// The command line to show for this build, where this process's own is not what the user typed.
+    #[must_use]
+    pub fn command(mut self, words: Vec<String>) -> Self {
+        self.command = Some(words);
+        self
+    }
+
+    /// Under which builds this one counts as started. That of the environment unless set.
+    #[must_use]
+    pub fn ancestry(mut self, ancestry: Ancestry) -> Self {
+        self.ancestry = ancestry;
+        self
     }
 
     /// [`Weight::FOREGROUND`] unless set.
@@ -191,6 +210,16 @@ impl TokenPool {
         Ok(Self { registry, capacity })
     }
 
+    /// Opens the pool in `folder` if there is one.
+    ///
+    /// # Errors
+    /// As [`Registry::open`].
+    pub fn existing(folder: impl AsRef<Path>, capacity: u32) -> Result<Option<Self>> {
+        let registry = Registry::existing(folder)?;
+        let capacity = capacity.clamp(1, CAPACITY_MAX);
+        Ok(registry.map(|registry| Self { registry, capacity }))
+    }
+
     /// The folder, as an absolute path.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -207,6 +236,9 @@ impl TokenPool {
     ///
     /// Builds that wait get their first tokens in the order in which they came, before anybody gets a further one. Do not
     /// join while waiting for another lock: a token that waits helps nobody.
+    ///
+    /// A build that was started under a member of the same pool, and does not see its jobserver (something in between closed
+    /// it), joins at once and gets no token: it is that member's one job, which waits for it.
     ///
     /// # Errors
     /// [`ErrorKind::Timeout`] and [`ErrorKind::Cancelled`] as `joining` says; every other kind where the pool cannot be
@@ -228,15 +260,23 @@ impl TokenPool {
             weight: joining.weight.0,
             capacity: self.capacity,
         };
-        let label = std::mem::take(&mut joining.label);
-        let mut seat = Seat::take(&self.registry, self.capacity, lease, label, &patience)?;
-        if seat.lease().held == 0 {
-            self.wait(&mut seat, &mut joining, start, &patience)?;
+        let taking = Taking {
+            lease,
+            label: std::mem::take(&mut joining.label),
+            command: joining.command.take(),
+            ancestry: joining.ancestry.clone(),
+        };
+        let mut place = Seat::take(&self.registry, taking, &patience)?;
+        if let Place::Seat(seat) = &mut place {
+            if seat.lease().held == 0 {
+                self.wait(seat, &mut joining, start, &patience)?;
+            }
+            let waited_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+            tracing::debug!(ticket = %seat.ticket(), waited_us, "first token leased");
         }
-        let waited_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-        tracing::debug!(ticket = %seat.ticket(), waited_us, "first token leased");
         Ok(Member {
-            seat,
+            place,
+            folder: self.path().to_owned(),
             memory: joining.memory,
             own_capacity: self.capacity,
         })
@@ -352,16 +392,20 @@ fn held(living: &Living) -> u32 {
 /// A build that takes part in a pool and holds its first token. Dropping it leaves the pool.
 #[derive(Debug)]
 pub struct Member {
-    pub(super) seat: Seat,
+    pub(super) place: Place,
+    pub(super) folder: PathBuf,
     pub(super) memory: MemoryLimits,
     own_capacity: u32,
 }
 
 impl Member {
-    /// Its place in the order of those that joined.
+    /// Its place in the order of those that joined; nothing for the one job of a member around it.
     #[must_use]
-    pub fn ticket(&self) -> Ticket {
-        self.seat.ticket()
+    pub fn ticket(&self) -> Option<Ticket> {
+        match &self.place {
+            Place::Seat(seat) => Some(seat.ticket()),
+            Place::JobOf(_) => None,
+        }
     }
 
     /// The pool's capacity, if a build that joined earlier fixed it at another number than this one's: worth telling.
@@ -369,7 +413,10 @@ impl Member {
     /// Of a larger pool this build still holds no more than its own capacity.
     #[must_use]
     pub fn other_capacity(&self) -> Option<u32> {
-        Some(self.seat.lease().capacity).filter(|&c| c != self.own_capacity)
+        match &self.place {
+            Place::Seat(seat) => Some(seat.lease().capacity).filter(|&c| c != self.own_capacity),
+            Place::JobOf(_) => None,
+        }
     }
 
     /// Serves a private jobserver to what the build starts, with tokens from the pool.
@@ -386,7 +433,10 @@ impl Member {
     ///
     /// # Errors
     /// Where the files of the lease cannot be removed. The tokens are free all the same.
-    pub fn leave(mut self) -> Result<()> {
-        self.seat.leave()
+    pub fn leave(self) -> Result<()> {
+        match self.place {
+            Place::Seat(mut seat) => seat.leave(),
+            Place::JobOf(_) => Ok(()),
+        }
     }
 }

@@ -1,11 +1,13 @@
 //! A seat: one build's registration in a pool, and its entry in the ledger.
 
+use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::ancestry::Ancestry;
 use crate::error::Result;
 use crate::gate::RegistryId;
 use crate::protocol;
-use crate::queue::{Claim, Mode, State, Ticket};
+use crate::queue::{Claim, Mode, SessionId, State, Ticket};
 use crate::record::{Lease, Record, Who, now_unix_ms};
 use crate::registry::{Locks, Patience, Registry, Transition};
 use crate::scan::{Liveness, Living};
@@ -23,8 +25,42 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub(super) struct Seat {
     pub(super) registry: Registry,
     id: RegistryId,
+    ancestry: Ancestry,
     record: Record,
     locks: Locks,
+}
+
+/// Where a build belongs in a pool.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// It is a member.
+    Seat(Box<Seat>),
+    /// It is the one job of a living member that it was started under.
+    JobOf(Ticket),
+}
+
+/// Who takes a seat.
+#[derive(Debug)]
+pub(super) struct Taking {
+    pub(super) lease: Lease,
+    pub(super) label: String,
+    pub(super) command: Option<Vec<String>>,
+    pub(super) ancestry: Ancestry,
+}
+
+/// Tells children under which build they run.
+#[derive(Debug)]
+pub(super) struct Nesting {
+    ancestry: Ancestry,
+    registry: RegistryId,
+    session: SessionId,
+}
+
+impl Nesting {
+    pub(super) fn tell(&self, command: &mut Command) {
+        let ancestry = Ancestry::given_to(command).unwrap_or_else(|| self.ancestry.clone());
+        ancestry.with(self.registry, self.session).give_to(command);
+    }
 }
 
 /// The ledger at one moment, the gate held.
@@ -35,52 +71,63 @@ pub(super) struct Ledger {
 }
 
 impl Seat {
-    /// Takes a seat, without a token, unless one can be leased at once.
-    pub(super) fn take(
-        registry: &Registry,
-        own_capacity: u32,
-        lease: Lease,
-        label: String,
-        patience: &Patience<'_>,
-    ) -> Result<Self> {
+    /// Takes a seat, without a token unless one can be leased at once; none where a living ancestor has one.
+    pub(super) fn take(registry: &Registry, taking: Taking, patience: &Patience<'_>) -> Result<Place> {
         let mut gate = registry.enter(patience)?;
-        let mut ledger = Ledger::read(&mut gate, own_capacity)?;
         let ticket = gate.gate.next;
-        let mut record = Record {
+        let mut ledger = Ledger::read(&mut gate, taking.lease.capacity)?;
+        let ancestors = taking.ancestry.sessions(gate.gate.registry);
+        // In a pool a session has one claim, so its name is its ticket.
+        let living = |a: &&SessionId| ledger.entries.iter().any(|e| e.ticket.0 == a.0);
+        if let Some(around) = ancestors.iter().rev().find(living) {
+            return Ok(Place::JobOf(Ticket(around.0)));
+        }
+        let mut lease = Lease {
+            capacity: ledger.capacity,
+            ..taking.lease
+        };
+        ledger.entries.push(Entry { ticket, lease });
+        let now = now_unix_ms();
+        let turn = ledger.may_lease(ticket) > 0;
+        lease.held = u32::from(turn);
+        let mut who = Who::this_process().clone();
+        if let Some(words) = taking.command {
+            who = who.showing(words);
+        }
+        let record = Record {
             claim: Claim {
                 ticket,
                 session: gate.gate.next_session(),
                 ancestors: Vec::new(),
                 mode: Mode::Shared,
-                state: State::Waiting,
+                state: if turn { State::Granted } else { State::Waiting },
             },
-            who: Who::this_process().clone(),
-            label,
-            asked_unix_ms: now_unix_ms(),
-            granted_unix_ms: None,
+            who,
+            label: taking.label,
+            asked_unix_ms: now,
+            granted_unix_ms: turn.then_some(now),
             preemptible: false,
             uses: Vec::new(),
-            lease: None,
+            lease: Some(lease),
         };
-        let mut lease = Lease {
-            capacity: ledger.capacity,
-            ..lease
-        };
-        ledger.entries.push(Entry { ticket, lease });
-        if ledger.may_lease(ticket) > 0 {
-            lease.held = 1;
-            record.claim.state = State::Granted;
-            record.granted_unix_ms = Some(record.asked_unix_ms);
-        }
-        record.lease = Some(lease);
         let mut seat = Self {
             registry: registry.clone(),
             id: gate.gate.registry,
+            ancestry: taking.ancestry,
             record: record.clone(),
             locks: Locks::new(),
         };
         gate.apply(protocol::register(gate.gate, record), &mut seat.locks)?;
-        Ok(seat)
+        Ok(Place::Seat(Box::new(seat)))
+    }
+
+    /// What children of this build must know to count as nested in it.
+    pub(super) fn nesting(&self) -> Nesting {
+        Nesting {
+            ancestry: self.ancestry.clone(),
+            registry: self.id,
+            session: self.record.claim.session,
+        }
     }
 
     pub(super) fn ticket(&self) -> Ticket {

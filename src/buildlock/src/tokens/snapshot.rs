@@ -12,7 +12,9 @@ use crate::tokens::memory::{MemoryLimits, MemoryReading};
 use crate::tokens::pool::TokenPool;
 use crate::tokens::seat::Ledger;
 
-/// A pool, seen at one moment.
+mod table;
+
+/// A pool, seen at one moment. Its `Display` is a table.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct PoolSnapshot {
