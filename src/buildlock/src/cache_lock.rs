@@ -166,7 +166,7 @@ impl CacheLock {
         let mut line = serde_json::to_vec(&holder).expect("a holder has no maps");
         line.push(b'\n');
         std::fs::write(&aside, line)
-            .and_then(|()| std::fs::rename(&aside, &holder_path))
+            .and_then(|()| sys::replace(&aside, &holder_path))
             .map_err(|e| Error::io("cannot say who holds the cache in", &holder_path, e))?;
         tracing::debug!(folder = %folder.display(), doing = holder.doing, "took the cache lock");
         Ok(Self { file, holder_path })
@@ -176,7 +176,7 @@ impl CacheLock {
 impl Drop for CacheLock {
     fn drop(&mut self) {
         // First the name, then the lock: the other way round, the next holder's name could be removed.
-        let done = std::fs::remove_file(&self.holder_path).and_then(|()| sys::unlock(&self.file));
+        let done = sys::remove(&self.holder_path).and_then(|()| sys::unlock(&self.file));
         if let Err(e) = done {
             // Closing the file frees the lock all the same.
             tracing::warn!(path = %self.holder_path.display(), error = %e, "the cache lock was not left clean");

@@ -11,10 +11,24 @@ use crate::sys;
 /// ended they keep the session alive.
 ///
 /// # Platform notes
-/// Linux only (`PR_SET_PDEATHSIG`, prctl(2)): start such commands from a thread that lives as long as they should. Elsewhere
-/// on Unix this does nothing. On Windows a job object does it for all children at once.
+/// * Linux (`PR_SET_PDEATHSIG`, prctl(2)): start such commands from a thread that lives as long as they should.
+/// * FreeBSD (`PROC_PDEATHSIG_CTL`, procctl(2)): when this process ends.
+/// * Windows: from the first call on, a job object ends all that this process starts, and what that starts, when this
+///   process ends. See [`spare_descendants`].
+/// * Elsewhere this does nothing.
 pub fn die_with_parent(command: &mut Command) {
     sys::die_with_parent(command);
+}
+
+/// Lets the daemons that children left behind outlive this process. For the very end of a program that comes to a clean one.
+///
+/// # Errors
+/// Where the system refuses.
+///
+/// # Platform notes
+/// On Unix this does nothing, because [`die_with_parent`] concerns only direct children there.
+pub fn spare_descendants() -> io::Result<()> {
+    sys::spare_descendants()
 }
 
 /// From now on, makes this process the parent of every descendant whose own parent ends, so that [`end_descendants`] finds
@@ -24,7 +38,8 @@ pub fn die_with_parent(command: &mut Command) {
 /// Where the system refuses.
 ///
 /// # Platform notes
-/// Linux only (`PR_SET_CHILD_SUBREAPER`, prctl(2)); elsewhere this does nothing.
+/// Linux (`PR_SET_CHILD_SUBREAPER`, prctl(2)), and Windows, where a job object holds what is started from now on. Elsewhere
+/// this does nothing.
 pub fn adopt_orphans() -> io::Result<()> {
     sys::adopt_orphans()
 }
@@ -38,7 +53,7 @@ pub fn adopt_orphans() -> io::Result<()> {
 /// Where the processes cannot be listed.
 ///
 /// # Platform notes
-/// Linux only, and complete only after [`adopt_orphans`]. Elsewhere this is an error of the kind
+/// Linux and Windows only, and complete only after [`adopt_orphans`]. Elsewhere this is an error of the kind
 /// [`Unsupported`](io::ErrorKind::Unsupported): do not step aside there.
 pub fn end_descendants() -> io::Result<()> {
     sys::end_descendants()
@@ -63,7 +78,8 @@ impl Parent {
     /// Where the system cannot tell.
     ///
     /// # Platform notes
-    /// Waits in the kernel on Linux (`pidfd_open`, since 5.3) and on Windows; elsewhere it looks once a second.
+    /// Waits in the kernel on Linux (`pidfd_open`, since 5.3), macOS and the BSDs (kqueue), and Windows; elsewhere it looks once
+    /// a second.
     pub fn wait_until_gone(&self) -> io::Result<()> {
         self.0.wait_until_gone()
     }

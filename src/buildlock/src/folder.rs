@@ -180,7 +180,7 @@ impl Folder {
             };
             match kind {
                 "lock" => listing.registered.push(ticket),
-                "json" | "new" => others.push((ticket, name)),
+                "json" | "new" | "lock.gone" | "json.gone" => others.push((ticket, name)),
                 kind if kind.ends_with("fifo") => others.push((ticket, name)),
                 _ => {}
             }
@@ -249,7 +249,7 @@ impl Folder {
             Err(e) => Error::io("cannot lock", &path, e),
         };
         // Unlocked it would be a dead session's, and swept; but why leave that to others.
-        drop(std::fs::remove_file(&path));
+        drop(sys::remove(&path));
         Err(failed)
     }
 
@@ -274,18 +274,18 @@ impl Folder {
                 faults::check("write new record").and_then(|()| file.write_all(&record.to_bytes()))
             })
             .and_then(|()| faults::check("rename record"))
-            .and_then(|()| std::fs::rename(&new, &path));
+            .and_then(|()| sys::replace(&new, &path));
         replaced.map_err(|e| {
             // The old record stands; what is left of the new one would only be litter.
-            drop(std::fs::remove_file(&new));
+            drop(sys::remove(&new));
             Error::io("cannot replace the session's record", &path, e)
         })
     }
 
     pub(crate) fn keep_unfinished(&self, ticket: Ticket) -> Result<()> {
         let path = self.record_path(ticket);
-        let kept = faults::check("keep unfinished")
-            .and_then(|()| std::fs::rename(&path, self.path.join(UNFINISHED)));
+        let kept =
+            faults::check("keep unfinished").and_then(|()| sys::replace(&path, &self.path.join(UNFINISHED)));
         missing_is_fine(kept)
             .map_err(|e| Error::io("cannot keep the record of an unfinished session", &path, e))
     }
@@ -296,7 +296,7 @@ impl Folder {
 
     /// Removes a file of the folder; that it is gone already is fine.
     pub(crate) fn remove(&self, path: &Path) -> Result<()> {
-        missing_is_fine(faults::check("remove").and_then(|()| std::fs::remove_file(path)))
+        missing_is_fine(faults::check("remove").and_then(|()| sys::remove(path)))
             .map_err(|e| Error::io("cannot remove", path, e))
     }
 }

@@ -73,7 +73,7 @@ pub mod tokens;
 
 mod children;
 mod folder;
-pub use children::{Parent, adopt_orphans, die_with_parent, end_descendants};
+pub use children::{Parent, adopt_orphans, die_with_parent, end_descendants, spare_descendants};
 mod sys;
 
 #[cfg(feature = "fault-injection")]

@@ -1,4 +1,4 @@
-//! What the operating system must give us, written once. `unix.rs` and `windows.rs` implement it under the same names;
+//! What the operating system must give us, written once. `unix/` and `windows/` implement it under the same names;
 //! `unsupported.rs` answers with an error that says so.
 //!
 //! # The contract
@@ -6,7 +6,11 @@
 //! * **A lock** belongs to the open file that took it. It is freed when that file, and every duplicate of it that a child
 //!   inherited, is closed, which the kernel does when a process ends, however it ends; or by [`unlock`], at once for all
 //!   duplicates. It is never converted in place: a failed `flock` conversion loses the lock (flock(2), "NOTES").
+//! * **A locked file** is never read through another handle, nor written: on Windows locks are mandatory. What is to be
+//!   read lies in a file beside it. Only the gate is both, and is read through the handle that locked it.
 //! * **A child inherits** the lock only through [`lend`]. On Windows it can't: there a job object ends the children.
+//! * **A removed file** ([`remove`]) has no name any more, and a replaced one ([`replace`]) is the old one or the new one,
+//!   whole, for whoever looks; no matter who has it open.
 //! * **A blocked [`lock_shared`]** cannot be interrupted. Whoever must be able to give up waits in a thread.
 //! * **A process** is identified by its pid and its start time, for people to read only.
 //! * **A private folder** is one that no other user can plant files in.

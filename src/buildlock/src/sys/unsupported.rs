@@ -52,6 +52,16 @@ pub(crate) fn is_removed(_file: &File) -> io::Result<bool> {
     Ok(false)
 }
 
+/// Puts a whole new file in the place of another.
+pub(crate) fn replace(new: &Path, path: &Path) -> io::Result<()> {
+    std::fs::rename(new, path)
+}
+
+/// Removes a file.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    std::fs::remove_file(path)
+}
+
 /// Turns the errors by which a system says that it cannot lock into [`io::ErrorKind::Unsupported`].
 pub(crate) fn locking_refused(error: io::Error) -> io::Error {
     error
@@ -62,6 +72,11 @@ pub(crate) fn lend(_command: &mut Command, _locks: &[&File]) {}
 
 /// Does nothing.
 pub(crate) fn die_with_parent(_command: &mut Command) {}
+
+/// Does nothing.
+pub(crate) fn spare_descendants() -> io::Result<()> {
+    Ok(())
+}
 
 /// Does nothing.
 pub(crate) fn adopt_orphans() -> io::Result<()> {

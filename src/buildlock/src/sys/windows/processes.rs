@@ -1,18 +1,12 @@
-//! The contract on Windows: `LockFileEx` over the whole file. It is mandatory (a locked file cannot be read by others),
-//! belongs to the handle and is not inherited by children.
+//! Processes on Windows.
 
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::windows::fs::OpenOptionsExt;
-use std::path::Path;
-use std::process::Command;
-
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
+use std::path::Path;
 
 use windows_sys::Win32::Foundation::{
     CloseHandle, FILETIME, HANDLE, INVALID_HANDLE_VALUE, STILL_ACTIVE, WAIT_OBJECT_0,
 };
-use windows_sys::Win32::Storage::FileSystem::FILE_FLAG_OPEN_REPARSE_POINT;
 use windows_sys::Win32::System::Diagnostics::ToolHelp::{
     CreateToolhelp32Snapshot, PROCESSENTRY32W, Process32FirstW, Process32NextW, TH32CS_SNAPPROCESS,
 };
@@ -20,81 +14,6 @@ use windows_sys::Win32::System::Threading::{
     GetExitCodeProcess, GetProcessTimes, INFINITE, OpenProcess, PROCESS_QUERY_LIMITED_INFORMATION,
     PROCESS_SYNCHRONIZE, WaitForSingleObject,
 };
-
-/// The options to open a file of ours with: links that somebody planted are not followed.
-pub(crate) fn options() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.custom_flags(FILE_FLAG_OPEN_REPARSE_POINT);
-    options
-}
-
-/// Creates a folder, and those above it. Its access list is inherited from the folder above.
-pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(path)
-}
-
-/// Nobody: there is no root here that works in a user's folder.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Owner {}
-
-/// Nobody.
-pub(crate) fn owner_to_give(_folder: &Path) -> io::Result<Option<Owner>> {
-    Ok(None)
-}
-
-/// Is never called.
-pub(crate) fn give(_file: &File, owner: Owner) {
-    match owner {}
-}
-
-/// Why others could plant files in this folder, if they could.
-pub(crate) fn not_private(path: &Path) -> io::Result<Option<String>> {
-    let folder = std::fs::symlink_metadata(path)?;
-    Ok((!folder.is_dir()).then(|| "it is not a folder".to_owned()))
-}
-
-/// Why a folder is not this user's alone to write to, if it is not.
-pub(crate) fn not_mine(path: &Path) -> io::Result<Option<String>> {
-    not_private(path)
-}
-
-/// The folder for temporary files is the user's own here: the name only tells programs apart.
-pub(crate) fn user_number() -> String {
-    user_name()
-}
-
-/// Whether the open file has no name any more. A gate that is open cannot lose its name here but by a rename.
-pub(crate) fn is_removed(_file: &File) -> io::Result<bool> {
-    Ok(false)
-}
-
-/// Turns the errors by which a system says that it cannot lock into [`io::ErrorKind::Unsupported`].
-pub(crate) fn locking_refused(error: io::Error) -> io::Error {
-    use windows_sys::Win32::Foundation::{ERROR_INVALID_FUNCTION, ERROR_NOT_SUPPORTED};
-    match error.raw_os_error().map(i32::cast_unsigned) {
-        Some(ERROR_INVALID_FUNCTION | ERROR_NOT_SUPPORTED) => {
-            io::Error::new(io::ErrorKind::Unsupported, error)
-        }
-        _ => error,
-    }
-}
-
-/// Does nothing: a lock is not inherited by children here, see the contract.
-pub(crate) fn lend(_command: &mut Command, _locks: &[&File]) {}
-
-/// Does nothing for one command: a job object does it for all, see `end_children_with_me`.
-pub(crate) fn die_with_parent(_command: &mut Command) {}
-
-/// Does nothing: the job object holds orphans too.
-#[expect(clippy::unnecessary_wraps, reason = "the same face as elsewhere")]
-pub(crate) fn adopt_orphans() -> io::Result<()> {
-    Ok(())
-}
-
-/// Cannot be done without ending this process too.
-pub(crate) fn end_descendants() -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
-}
 
 /// The process that started this one.
 #[derive(Debug)]
@@ -198,4 +117,9 @@ pub(crate) fn host_name() -> String {
 /// The user's name.
 pub(crate) fn user_name() -> String {
     std::env::var("USERNAME").unwrap_or_else(|_| "?".to_owned())
+}
+
+/// The folder for temporary files is the user's own here: the name only tells programs apart.
+pub(crate) fn user_number() -> String {
+    user_name()
 }

@@ -1,0 +1,30 @@
+//! Where we know of no signals.
+
+use std::process::{Child, ExitCode, ExitStatus};
+
+use buildlock::Cancel;
+
+use crate::Failure;
+
+/// The system ends us on Ctrl-C, and with us what we registered.
+pub(crate) struct Listener;
+
+impl Listener {
+    pub(crate) fn start(_cancel: &Cancel) -> Result<Self, Failure> {
+        Ok(Self)
+    }
+
+    pub(crate) fn belong_to(&self, _child: &Child) {}
+
+    pub(crate) fn die_of_it(self) -> ExitCode {
+        130.into()
+    }
+}
+
+/// Ends with the command's exit code.
+pub(crate) fn end_like(status: ExitStatus) -> ExitCode {
+    status
+        .code()
+        .and_then(|c| u8::try_from(c).ok())
+        .map_or(ExitCode::FAILURE, ExitCode::from)
+}
