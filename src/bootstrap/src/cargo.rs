@@ -144,9 +144,25 @@ impl<'a> Cargo<'a> {
     /// # Errors
     /// Where it cannot be started, or a signal came.
     pub fn run(mut self) -> Result<Exit> {
+        if self.ctx.flags.preemptible && self.ctx.flags.json_output && !self.ctx.flags.dry_run {
+            return self.run_without_repeats();
+        }
         let _tokens = self.take_tokens()?;
         let status = self.ctx.run(&mut self.command)?;
         self.outcome(status)
+    }
+
+    /// Runs it, and hands on the messages that were not handed on before a command that writes displaced this one.
+    fn run_without_repeats(self) -> Result<Exit> {
+        let repeats = &self.ctx.repeats;
+        let mut stdout = io::stdout();
+        self.run_reading(|line| {
+            if repeats.is_new(line) {
+                let written = stdout.write_all(line).and_then(|()| stdout.flush());
+                written.map_err(|e| Error::environment("cannot write cargo's messages").because(e))?;
+            }
+            Ok(())
+        })
     }
 
     /// Runs it, and hands over each line that it writes to stdout, with its line end.

@@ -11,6 +11,7 @@ use crate::flags::Global;
 use crate::hold::Hold;
 use crate::interrupt::{Interrupts, Watched};
 use crate::launch::{self, Launch};
+use crate::repeats::Repeats;
 use crate::shell::Shell;
 
 /// What every command works with.
@@ -30,6 +31,8 @@ pub struct Context {
     pub interrupts: Interrupts,
     /// The jobserver around us.
     pub outer: Outer,
+    /// Which of cargo's messages were handed on.
+    pub repeats: Repeats,
 }
 
 impl Context {

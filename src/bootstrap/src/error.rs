@@ -34,6 +34,8 @@ pub enum ErrorKind {
     LockTimeout,
     /// A signal came, and all that it interrupted has been cleaned up.
     Interrupted(i32),
+    /// A mutator wants the build directory, and the command steps aside. Caught by [`crate::preempt`].
+    Displaced,
     /// A mistake in the driver.
     Bug,
 }
@@ -137,7 +139,7 @@ impl Error {
             ErrorKind::Environment => Exit::Environment,
             ErrorKind::LockTimeout => Exit::LockTimeout,
             ErrorKind::Interrupted(signal) => Exit::Signal(signal),
-            ErrorKind::Bug => Exit::Bug,
+            ErrorKind::Displaced | ErrorKind::Bug => Exit::Bug,
         }
     }
 }

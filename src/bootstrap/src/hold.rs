@@ -49,6 +49,11 @@ impl Hold {
             .cancel(interrupts.cancel())
             .uses(used_of_the_cache(launch))
             .on_wait(|waiting| line.update(waiting));
+        let request = if cli.global.preemptible {
+            request.preemptible()
+        } else {
+            request
+        };
         let taken = Session::acquire(&registry, request);
         drop(line);
         match taken {
@@ -103,6 +108,14 @@ impl Hold {
         if let Some(session) = &self.session {
             session.lend(command);
         }
+    }
+
+    /// Lets go for a while. All that the command started must have ended.
+    ///
+    /// # Errors
+    /// Where the files of the session cannot be removed.
+    pub(crate) fn let_go(&mut self) -> Result<()> {
+        Ok(self.session.take().map_or(Ok(()), Session::release)?)
     }
 
     /// Lets go. All that the command started must have ended.

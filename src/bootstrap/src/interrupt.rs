@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use buildlock::Cancel;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 #[cfg(unix)]
 mod unix;
@@ -36,6 +36,8 @@ struct State {
     cancel: Cancel,
     /// The first signal that came; 0 before.
     signal: AtomicI32,
+    /// Whether a mutator wants the build directory, so that all children are killed and none is started.
+    displaced: AtomicBool,
     /// Whether a second one came, so that children are killed from now on.
     impatient: AtomicBool,
     /// The pids of the children. While one is in here it has not been reaped, so its pid is not another's.
@@ -74,9 +76,39 @@ impl Interrupts {
     /// [`ErrorKind::Interrupted`](crate::error::ErrorKind) if one did.
     pub fn check(&self) -> Result<()> {
         match self.0.signal.load(Ordering::SeqCst) {
+            0 if self.0.displaced.load(Ordering::SeqCst) => Err(Error::new(
+                ErrorKind::Displaced,
+                "displaced by a command that writes",
+            )),
             0 => Ok(()),
             signal => Err(Error::interrupted(signal)),
         }
+    }
+
+    /// Kills all that was started, and lets nothing start from here on.
+    ///
+    /// # Errors
+    /// Where the processes cannot be found.
+    pub(crate) fn displace(&self) -> Result<()> {
+        self.0.displaced.store(true, Ordering::SeqCst);
+        // A child that is being started is in the list by the time that the mutex is free, and a descendant then.
+        drop(self.children());
+        buildlock::end_descendants()
+            .map_err(|e| Error::environment("cannot end the processes of this command").because(e))
+    }
+
+    /// Lets children be started again.
+    ///
+    /// # Errors
+    /// As [`Interrupts::check`]: a signal may have come meanwhile.
+    pub(crate) fn be_in_place(&self) -> Result<()> {
+        self.0.displaced.store(false, Ordering::SeqCst);
+        self.check()
+    }
+
+    /// The process that started this one is gone.
+    pub(crate) fn parent_is_gone(&self) {
+        self.arrived(sys::HANG_UP, Reach::Us);
     }
 
     /// Starts a child that will be told of signals.

@@ -8,6 +8,9 @@ pub mod relaunch;
 
 pub mod hold;
 pub mod interrupt;
+pub mod parent;
+pub mod preempt;
+pub mod repeats;
 mod tokens;
 mod waiting;
 

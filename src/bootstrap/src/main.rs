@@ -4,7 +4,6 @@ use std::env;
 use std::panic;
 use std::process::ExitCode;
 
-use bootstrap::commands;
 use bootstrap::config::{Config, Surroundings};
 use bootstrap::context::Context;
 use bootstrap::error::{Error, Result};
@@ -13,8 +12,9 @@ use bootstrap::flags::Cli;
 use bootstrap::hold::Hold;
 use bootstrap::interrupt::{self, Interrupts};
 use bootstrap::launch::Launch;
+use bootstrap::repeats::Repeats;
 use bootstrap::shell::Shell;
-use bootstrap::{components, log, recover, relaunch};
+use bootstrap::{components, log, parent, preempt, recover, relaunch};
 use buildlock::tokens::Outer;
 
 fn main() -> ExitCode {
@@ -50,6 +50,9 @@ fn run(cli: &Cli, shell: &mut Shell) -> Result<Exit> {
     *shell = Shell::new(config.build.color, config.build.verbose);
     launch.must_agree_with(&config)?;
     let interrupts = Interrupts::listen()?;
+    if cli.global.exit_with_parent {
+        parent::end_with_it(&interrupts)?;
+    }
     // The one place where a command takes its session: before it, nothing that is shared has been touched.
     let hold = Hold::take(cli, &config, &launch, *shell, &interrupts)?;
     if let Some(why) = relaunch::stale_under(&hold, &launch, &components::cache(&config))? {
@@ -64,12 +67,13 @@ fn run(cli: &Cli, shell: &mut Shell) -> Result<Exit> {
         hold,
         interrupts,
         outer,
+        repeats: Repeats::default(),
     };
     if let Outer::Broken(why) = &ctx.outer {
         ctx.shell.warn(format_args!("{why}; it is not used"));
     }
     recover::after_a_crash(&ctx)?;
-    let exit = commands::run(&mut ctx, &cli.command);
+    let exit = preempt::run(&mut ctx, cli);
     let ended = ctx.hold.end();
     let exit = exit?;
     ended.map(|()| exit)

@@ -10,6 +10,9 @@ pub(super) fn listen(_interrupts: &Interrupts) -> io::Result<()> {
     Ok(())
 }
 
+/// What 128 + N says in an exit code when the parent is gone.
+pub(super) const HANG_UP: i32 = 1;
+
 /// Does nothing: there is no signal to die of.
 pub fn die_of(_signal: i32) {}
 

@@ -15,6 +15,9 @@ use super::{Interrupts, Reach};
 /// What asks us to end. SIGQUIT is left alone: whoever sends it wants a core dump, not a clean end.
 const SIGNALS: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
 
+/// What a process is sent whose terminal went away.
+pub(super) const HANG_UP: i32 = SIGHUP;
+
 pub(super) fn listen(interrupts: &Interrupts) -> io::Result<()> {
     let heeded = SIGNALS.into_iter().filter(|&signal| !is_ignored(signal));
     let mut signals = SignalsInfo::<WithOrigin>::new(heeded)?;
