@@ -34,6 +34,17 @@ pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
     keep(new, to)
 }
 
+/// How the names of unfinished files begin.
+const PREFIX: &str = ".aside-";
+
+/// Whether a file is one that was being made when its maker was killed. Only who is alone there can tell: to others it may be
+/// one that is being made.
+#[must_use]
+pub fn is_left_over(path: &Path) -> bool {
+    path.file_name()
+        .is_some_and(|name| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()))
+}
+
 /// A new file in the folder that `path` is in; the folder is made where it is missing.
 fn beside(path: &Path) -> io::Result<NamedTempFile> {
     let folder = match path.parent() {
@@ -42,7 +53,7 @@ fn beside(path: &Path) -> io::Result<NamedTempFile> {
     };
     fs::create_dir_all(folder)?;
     let mut aside = tempfile::Builder::new();
-    aside.prefix(".aside-");
+    aside.prefix(PREFIX);
     #[cfg(unix)]
     let aside = aside.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     aside.tempfile_in(folder)

@@ -57,7 +57,7 @@ impl<'a> Cargo<'a> {
         if let Some(jobs) = tokens::jobs_argument(ctx) {
             cargo.command.arg("--jobs").arg(jobs.to_string());
         }
-        if ctx.flags.keep_going {
+        if ctx.keeps_going() {
             cargo.command.arg(match keep_going(subcommand) {
                 KeepGoing::Builds => "--keep-going",
                 KeepGoing::Tests => "--no-fail-fast",
@@ -255,7 +255,7 @@ pub fn on_each(
     let mut exit = Exit::Done;
     for one in chosen {
         exit = exit.or(run(one)?);
-        if exit != Exit::Done && !ctx.flags.keep_going {
+        if exit != Exit::Done && !ctx.keeps_going() {
             break;
         }
     }

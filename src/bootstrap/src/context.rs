@@ -1,6 +1,5 @@
 //! What every command works with.
 
-use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 
 use buildlock::tokens::Outer;
@@ -11,6 +10,7 @@ use crate::flags::Global;
 use crate::hold::Hold;
 use crate::interrupt::{Interrupts, Watched};
 use crate::launch::{self, Launch};
+use crate::outputs::Outputs;
 use crate::repeats::Repeats;
 use crate::shell::Shell;
 
@@ -36,10 +36,16 @@ pub struct Context {
 }
 
 impl Context {
-    /// Where `build` puts the programs and libraries that it made.
+    /// What bootstrap itself makes in the build directory.
     #[must_use]
-    pub fn host_bin(&self) -> PathBuf {
-        self.config.build.build_dir.join("host").join("bin")
+    pub fn outputs(&self) -> Outputs {
+        Outputs::of(&self.config.build.build_dir)
+    }
+
+    /// Whether to go on after a failure. Whoever reads JSON is a program that wants all there is to say, an editor above all.
+    #[must_use]
+    pub fn keeps_going(&self) -> bool {
+        self.flags.keep_going || self.flags.json_output
     }
 
     /// Runs a child to its end, as part of this session. Under `--dry-run` nothing is run, and that counts as success.

@@ -8,7 +8,8 @@
 use std::io;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use buildlock::Cancel;
 
@@ -42,9 +43,12 @@ struct State {
     impatient: AtomicBool,
     /// The pids of the children. While one is in here it has not been reaped, so its pid is not another's.
     children: Mutex<Vec<u32>>,
+    /// Rung when a signal came.
+    bell: Condvar,
 }
 
 /// Whether a signal reached the whole process group by itself.
+#[cfg(unix)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reach {
     /// The terminal sent it, to us and to our children.
@@ -111,6 +115,17 @@ impl Interrupts {
         self.arrived(sys::HANG_UP, Reach::Us);
     }
 
+    /// Does nothing for a while.
+    ///
+    /// # Errors
+    /// As [`Interrupts::check`], as soon as a signal comes.
+    pub fn pause(&self, time: Duration) -> Result<()> {
+        let children = self.children();
+        let no_signal = |_: &mut Vec<u32>| self.check().is_ok();
+        drop(self.0.bell.wait_timeout_while(children, time, no_signal));
+        self.check()
+    }
+
     /// Starts a child that will be told of signals.
     ///
     /// # Errors
@@ -132,6 +147,7 @@ impl Interrupts {
     }
 
     /// A signal came.
+    #[cfg(unix)]
     fn arrived(&self, signal: i32, reach: Reach) {
         let first = self
             .0
@@ -140,6 +156,7 @@ impl Interrupts {
         tracing::debug!(signal, ?reach, first = first.is_ok(), "a signal came");
         self.0.cancel.cancel();
         let children = self.children();
+        self.0.bell.notify_all();
         if first.is_err() {
             self.0.impatient.store(true, Ordering::SeqCst);
             children.iter().copied().for_each(sys::kill);

@@ -1,23 +1,19 @@
-//! What bootstrap itself makes in the build directory: copies that are put in place whole, by rename.
+//! What bootstrap itself makes in the build directory: copies of what cargo made, put in place whole, by rename.
 //!
-//! A file that is being made lies in `<build-dir>/host/.new`, on the same file system. So a program in `host/bin` is never
-//! half written, and one that runs is never overwritten: its name gets another file.
+//! So a program in `host/bin` is never half written, and one that runs is never overwritten: its name gets another file.
 
-use std::ffi::OsStr;
 use std::fs::{self, File, FileTimes};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use crate::aside;
 use crate::error::{Error, Result};
-
-/// Below `host`: where files are made.
-const NEW: &str = ".new";
 
 /// The outputs for the host.
 #[derive(Clone, Debug)]
 pub struct Outputs {
-    host: PathBuf,
+    bin: PathBuf,
 }
 
 /// Whether a file had to be put in place.
@@ -34,14 +30,14 @@ impl Outputs {
     #[must_use]
     pub fn of(build_dir: &Path) -> Self {
         Self {
-            host: build_dir.join("host"),
+            bin: build_dir.join("host").join("bin"),
         }
     }
 
     /// Where programs and libraries go.
     #[must_use]
-    pub fn bin(&self) -> PathBuf {
-        self.host.join("bin")
+    pub fn bin(&self) -> &Path {
+        &self.bin
     }
 
     /// Copies a file to [`Outputs::bin`], with its time of change, by which it is known to be the same later on.
@@ -52,27 +48,18 @@ impl Outputs {
         let Some(name) = made.file_name() else {
             return Err(Error::bug("there is no file name in").at(made));
         };
-        let place = self.bin().join(name);
-        let source = fs::metadata(made).map_err(|e| Error::io("cannot look at", made, e))?;
-        let modified = source
-            .modified()
-            .map_err(|e| Error::io("cannot look at", made, e))?;
+        let place = self.bin.join(name);
+        let unknown = |e| Error::io("cannot look at", made, e);
+        let source = fs::metadata(made).map_err(unknown)?;
+        let modified = source.modified().map_err(unknown)?;
         if is_same(&place, source.len(), modified) {
             return Ok(Put::Fresh);
         }
-        let aside = self.aside(name)?;
-        fs::create_dir_all(self.bin()).map_err(|e| Error::io("cannot create", self.bin(), e))?;
-        fs::copy(made, &aside)
-            .and_then(|_| set_modified(&aside, modified))
-            .map_err(|e| Error::io("cannot copy to", &aside, e))?;
-        fs::rename(&aside, &place).map_err(|e| Error::io("cannot put in place", &place, e))?;
+        // Should we be killed between the two, the times differ and the next `build` copies again.
+        aside::copy(made, &place)
+            .and_then(|()| set_modified(&place, modified))
+            .map_err(|e| Error::io("cannot put in place", &place, e))?;
         Ok(Put::Copied)
-    }
-
-    fn aside(&self, name: &OsStr) -> Result<PathBuf> {
-        let folder = self.host.join(NEW);
-        fs::create_dir_all(&folder).map_err(|e| Error::io("cannot create", &folder, e))?;
-        Ok(folder.join(name))
     }
 
     /// Removes what a command that was killed left half made, and has the next `build` copy everything anew.
@@ -82,18 +69,20 @@ impl Outputs {
     /// # Errors
     /// Where something cannot be removed.
     pub fn recover(&self) -> Result<()> {
-        let new = self.host.join(NEW);
-        missing_is_fine(fs::remove_dir_all(&new)).map_err(|e| Error::io("cannot remove", &new, e))?;
-        let Some(entries) =
-            missing_is_none(fs::read_dir(self.bin())).map_err(|e| Error::io("cannot list", self.bin(), e))?
-        else {
-            return Ok(());
+        let unlisted = |e| Error::io("cannot list", &self.bin, e);
+        let entries = match fs::read_dir(&self.bin) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(unlisted)?,
         };
         for entry in entries {
-            let path = entry.map_err(|e| Error::io("cannot list", self.bin(), e))?.path();
-            // No file that cargo makes is as old as this, so the next copy is not taken for the same.
-            set_modified(&path, SystemTime::UNIX_EPOCH)
-                .map_err(|e| Error::io("cannot mark as old", &path, e))?;
+            let path = entry.map_err(unlisted)?.path();
+            if aside::is_left_over(&path) {
+                fs::remove_file(&path).map_err(|e| Error::io("cannot remove", &path, e))?;
+            } else {
+                // No file that cargo makes is as old as this, so the next copy is not taken for the same.
+                set_modified(&path, SystemTime::UNIX_EPOCH)
+                    .map_err(|e| Error::io("cannot mark as old", &path, e))?;
+            }
         }
         Ok(())
     }
@@ -109,17 +98,6 @@ fn set_modified(path: &Path, time: SystemTime) -> io::Result<()> {
     File::open(path)?.set_times(FileTimes::new().set_modified(time))
 }
 
-fn missing_is_fine(done: io::Result<()>) -> io::Result<()> {
-    missing_is_none(done).map(drop)
-}
-
-fn missing_is_none<T>(done: io::Result<T>) -> io::Result<Option<T>> {
-    match done {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        done => done.map(Some),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,9 +110,10 @@ mod tests {
         let outputs = Outputs::of(build.path());
         assert_eq!(outputs.put(&made).unwrap(), Put::Copied);
         assert_eq!(outputs.put(&made).unwrap(), Put::Fresh);
-        fs::write(build.path().join("host").join(NEW).join("half"), "").unwrap();
+        let half = outputs.bin().join(".aside-x");
+        fs::write(&half, "").unwrap();
         outputs.recover().unwrap();
-        assert!(!build.path().join("host").join(NEW).exists());
+        assert!(!half.exists());
         assert_eq!(outputs.put(&made).unwrap(), Put::Copied);
         assert_eq!(fs::read(outputs.bin().join("program")).unwrap(), b"1");
     }

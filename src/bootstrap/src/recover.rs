@@ -4,7 +4,6 @@ use buildlock::{HumanDuration, Record};
 
 use crate::context::Context;
 use crate::error::Result;
-use crate::outputs::Outputs;
 
 /// Tells the user if the last command that changed the build directory did not finish. If this one may change it, too, it
 /// removes what was left half made, and its own clean end takes the mark away.
@@ -21,12 +20,12 @@ pub fn after_a_crash(ctx: &Context) -> Result<()> {
     if ctx.hold.is_exclusive() {
         ctx.shell
             .warn(format_args!("{what}; what it left half made is made anew"));
-        Outputs::of(&ctx.config.build.build_dir).recover()
+        ctx.outputs().recover()
     } else {
-        let outputs = ctx.host_bin();
+        let outputs = ctx.outputs();
         ctx.shell.warn(format_args!(
             "{what}; what it was to change may be out of date (such as {}) until it is run again",
-            outputs.display()
+            outputs.bin().display()
         ));
         Ok(())
     }

@@ -13,6 +13,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -113,19 +114,18 @@ impl Suite {
         }
         let mut command = self.command();
         command.args(rest);
-        ctx.shell.status(
-            "Running",
-            format_args!("suite {} ({})", self.name, self.declared.about),
-        );
+        ctx.shell.status("Running", format_args!("suite {self}"));
         let start = Instant::now();
         let status = ctx.run(&mut command)?;
         let exit = crate::cargo::outcome(ctx, &self.name, status)?;
-        let verdict = if exit == Exit::Done { "ok" } else { "FAILED" };
-        let seconds = start.elapsed().as_secs_f64();
-        ctx.shell.status(
-            "Finished",
-            format_args!("suite {}: {verdict} in {seconds:.2}s", self.name),
-        );
+        if !ctx.flags.dry_run {
+            let verdict = if exit == Exit::Done { "ok" } else { "FAILED" };
+            let seconds = start.elapsed().as_secs_f64();
+            ctx.shell.status(
+                "Finished",
+                format_args!("suite {}: {verdict} in {seconds:.2}s", self.name),
+            );
+        }
         Ok(exit)
     }
 
@@ -153,6 +153,15 @@ impl Suite {
             Some(how) => error.advice(format!("get it with `{how}`")),
             None => error,
         })
+    }
+}
+
+impl fmt::Display for Suite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.declared.about.as_str() {
+            "" => f.write_str(&self.name),
+            about => write!(f, "{} ({about})", self.name),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) fn run(ctx: &mut Context, args: &BenchArgs) -> Result<Exit> {
             .arg("--no-run")
             .run()
     })?;
-    if built != Exit::Done && !ctx.flags.keep_going {
+    if built != Exit::Done && !ctx.keeps_going() {
         return Ok(built);
     }
     ctx.hold.built()?;

@@ -13,7 +13,7 @@ use crate::workspace::{self, Chosen};
 
 pub(super) fn run(ctx: &Context, args: &CargoArgs) -> Result<Exit> {
     let chosen = workspace::choose(ctx, &args.selection.names)?;
-    let outputs = Outputs::of(&ctx.config.build.build_dir);
+    let outputs = ctx.outputs();
     let mut made_before = Vec::new();
     on_each(ctx, &chosen, |one| {
         let (exit, made) = build(ctx, args, one)?;

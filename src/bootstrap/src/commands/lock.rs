@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::time::Duration;
 
 use buildlock::tokens::{PoolSnapshot, TokenPool};
 use buildlock::{CacheHolder, CacheLock, HumanDuration, Record, Registry, Snapshot, Ticket};
@@ -25,25 +26,38 @@ struct Status {
     pool: Option<PoolSnapshot>,
 }
 
+/// How often `--watch` looks. For people's eyes, so not faster than they are.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
 pub(super) fn status(ctx: &Context, args: &LockStatusArgs) -> Result<Exit> {
-    let lock_dir = &ctx.config.build.lock_dir;
-    let status = Status {
-        queue: Registry::existing(lock_dir)?
-            .map(|registry| registry.snapshot())
-            .transpose()?,
-        cache: CacheLock::holder(lock_dir)?,
-        pool: pool(&ctx.config.build)?,
-    };
-    let text = if args.json {
-        let mut json = serde_json::to_string_pretty(&status)
-            .map_err(|e| Error::bug("cannot write the status as JSON").because(e))?;
-        json.push('\n');
-        json
-    } else {
-        status.table(ctx)
-    };
-    print(&text)?;
-    Ok(Exit::Done)
+    let mut shown = text(ctx, args)?;
+    let in_place = args.watch && !args.json && io::stdout().is_terminal();
+    let show = |text: &str| print(&format!("{}{text}", if in_place { CLEAR_SCREEN } else { "" }));
+    show(&shown)?;
+    if !args.watch {
+        return Ok(Exit::Done);
+    }
+    loop {
+        ctx.interrupts.pause(LOOK_EVERY)?;
+        let now = text(ctx, args)?;
+        if now != shown {
+            show(&now)?;
+            shown = now;
+        }
+    }
+}
+
+/// Home, then clear to the end of the screen: nothing flickers.
+const CLEAR_SCREEN: &str = "\x1b[H\x1b[J";
+
+fn text(ctx: &Context, args: &LockStatusArgs) -> Result<String> {
+    let status = Status::of(ctx)?;
+    if !args.json {
+        return Ok(status.table(ctx));
+    }
+    serde_json::to_string_pretty(&status)
+        .map(|json| json + "\n")
+        .map_err(|e| Error::bug("cannot write the status as JSON").because(e))
 }
 
 fn pool(build: &Build) -> Result<Option<PoolSnapshot>> {
@@ -53,6 +67,17 @@ fn pool(build: &Build) -> Result<Option<PoolSnapshot>> {
 }
 
 impl Status {
+    fn of(ctx: &Context) -> Result<Self> {
+        let lock_dir = &ctx.config.build.lock_dir;
+        Ok(Self {
+            queue: Registry::existing(lock_dir)?
+                .map(|registry| registry.snapshot())
+                .transpose()?,
+            cache: CacheLock::holder(lock_dir)?,
+            pool: pool(&ctx.config.build)?,
+        })
+    }
+
     fn table(&self, ctx: &Context) -> String {
         let mut text = match &self.queue {
             Some(queue) => queue.to_string(),

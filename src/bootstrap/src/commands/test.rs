@@ -34,7 +34,7 @@ pub(super) fn run(ctx: &mut Context, args: &TestArgs) -> Result<Exit> {
             .arg("--no-run")
             .run()
     })?;
-    if built != Exit::Done && !ctx.flags.keep_going {
+    if built != Exit::Done && !ctx.keeps_going() {
         return Ok(built);
     }
     ctx.hold.built()?;
@@ -46,7 +46,7 @@ pub(super) fn run(ctx: &mut Context, args: &TestArgs) -> Result<Exit> {
         Ok(exit)
     })?;
     for suite in suites {
-        if exit != Exit::Done && !ctx.flags.keep_going {
+        if exit != Exit::Done && !ctx.keeps_going() {
             break;
         }
         let ended = suite.run(ctx, &args.rest)?;
