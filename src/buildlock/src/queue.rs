@@ -38,7 +38,7 @@ impl Ticket {
 
     /// Whether a registry could ever have handed it out.
     pub(crate) fn is_possible(self) -> bool {
-        self.0 <= Self::MAX
+        (1..=Self::MAX).contains(&self.0)
     }
 }
 

@@ -122,7 +122,8 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// Called when the wait has lasted a while (see [`Request::notice_after`]), and every second from then on.
+    /// Called when the wait has lasted a while (see [`Request::notice_after`]), and every second from then on; less often
+    /// in a long queue.
     ///
     /// It runs in the waiting thread, which holds nothing meanwhile but its place in the queue.
     #[must_use]
@@ -668,10 +669,14 @@ impl Queued<'_> {
                 return Err(timed_out(self.registry, request, self.start, holder));
             }
             if notice_at <= Instant::now() {
-                notice_at = Instant::now() + request.notice_every;
+                let mut ahead = 0;
                 if let Some(notice) = &mut request.on_wait {
-                    notice(&self.why()?);
+                    let why = self.why()?;
+                    ahead = u32::try_from(why.ahead).unwrap_or(u32::MAX);
+                    notice(&why);
                 }
+                // A look at a long queue costs more, and there are more who look: a thousand must not be busy looking.
+                notice_at = Instant::now() + request.notice_every * (1 + ahead / 20);
             }
         }
     }

@@ -116,6 +116,8 @@ impl Storm {
     /// What is wrong with the lock folder after the last process has ended.
     fn litter(&self) -> io::Result<Vec<String>> {
         let registry = Registry::open(&self.folder).map_err(io::Error::other)?;
+        // Half of a new record is only seen for litter once the lock beside it was swept: hence a look before this one.
+        registry.snapshot().map_err(io::Error::other)?;
         let snapshot = registry.snapshot().map_err(io::Error::other)?;
         let mut found: Vec<_> = snapshot
             .entries
