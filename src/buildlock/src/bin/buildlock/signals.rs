@@ -11,8 +11,9 @@ mod unix {
     use std::sync::atomic::{AtomicI32, Ordering};
     use std::thread;
 
-    use rustix::process::{Pid, Signal, getppid, kill_process};
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+    use rustix::process::{Pid, Signal, getpgrp, getppid, kill_process};
+    pub(crate) use signal_hook::consts::SIGHUP;
+    use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
     use signal_hook::iterator::{Handle, Signals};
 
     use super::{Cancel, Child, ExitCode, ExitStatus};
@@ -42,14 +43,8 @@ mod unix {
                     seen.store(signal, Ordering::SeqCst);
                     cancel.cancel();
                     let child = Pid::from_raw(to.load(Ordering::SeqCst));
-                    // Ctrl-C and its like reach the whole foreground group, the command included, by themselves.
-                    let from_terminal = matches!(signal, SIGINT | SIGQUIT)
-                        && rustix::termios::tcgetpgrp(std::io::stdin()).is_ok();
-                    if let (Some(child), Some(signal), false) =
-                        (child, Signal::from_named_raw(signal), from_terminal)
-                    {
-                        // It may have ended in the meantime.
-                        kill_process(child, signal).unwrap_or_default();
+                    if let Some(child) = child {
+                        hand_on(signal, child);
                     }
                 }
             };
@@ -64,9 +59,20 @@ mod unix {
             })
         }
 
+        /// From now on signals are for this process.
         pub(crate) fn belong_to(&self, child: &Child) {
-            self.child
-                .store(i32::try_from(child.id()).unwrap_or(0), Ordering::SeqCst);
+            let pid = i32::try_from(child.id()).unwrap_or(0);
+            self.child.store(pid, Ordering::SeqCst);
+            // One that came while it was being started found nobody to be handed to.
+            let missed = self.caught.load(Ordering::SeqCst);
+            if let (Some(child), true) = (Pid::from_raw(pid), missed != 0) {
+                hand_on(missed, child);
+            }
+        }
+
+        /// The process has ended.
+        pub(crate) fn belong_to_nobody(&self) {
+            self.child.store(0, Ordering::SeqCst);
         }
 
         /// Ends this process as the signal that was caught would have.
@@ -74,6 +80,23 @@ mod unix {
             self.handle.close();
             die_of(self.caught.load(Ordering::SeqCst))
         }
+    }
+
+    fn hand_on(signal: i32, child: Pid) {
+        // Ctrl-C and its like reach the whole foreground group, the command included, by themselves.
+        if matches!(signal, SIGINT | SIGQUIT) && in_foreground() {
+            return;
+        }
+        if let Some(signal) = Signal::from_named_raw(signal) {
+            // It may have ended in the meantime.
+            kill_process(child, signal).unwrap_or_default();
+        }
+    }
+
+    /// Whether we are in the group that a terminal sends its signals to, wherever our standard input comes from.
+    fn in_foreground() -> bool {
+        let terminal = std::fs::File::open("/dev/tty");
+        terminal.is_ok_and(|t| rustix::termios::tcgetpgrp(t).is_ok_and(|group| group == getpgrp()))
     }
 
     /// Ends as the command ended: with its exit code, or by the same signal, so that a shell sees no difference.
@@ -85,7 +108,8 @@ mod unix {
         }
     }
 
-    fn die_of(signal: i32) -> ExitCode {
+    /// Ends this process by a signal.
+    pub(crate) fn die_of(signal: i32) -> ExitCode {
         // A core dump would be ours, not the command's: only its exit code is handed on.
         if getppid().is_some() && !matches!(signal, SIGQUIT) {
             drop(signal_hook::low_level::emulate_default_handler(signal));
@@ -95,7 +119,7 @@ mod unix {
 }
 
 #[cfg(unix)]
-pub(crate) use unix::{Listener, end_like};
+pub(crate) use unix::{Listener, SIGHUP, die_of, end_like};
 
 #[cfg(not(unix))]
 mod elsewhere {
@@ -112,9 +136,18 @@ mod elsewhere {
 
         pub(crate) fn belong_to(&self, _child: &Child) {}
 
+        pub(crate) fn belong_to_nobody(&self) {}
+
         pub(crate) fn die_of_it(self) -> ExitCode {
             130.into()
         }
+    }
+
+    pub(crate) const SIGHUP: u8 = 1;
+
+    /// What a shell shows for a signal.
+    pub(crate) fn die_of(signal: u8) -> ExitCode {
+        (128 + signal).into()
     }
 
     /// Ends with the command's exit code.
@@ -127,4 +160,4 @@ mod elsewhere {
 }
 
 #[cfg(not(unix))]
-pub(crate) use elsewhere::{Listener, end_like};
+pub(crate) use elsewhere::{Listener, SIGHUP, die_of, end_like};
