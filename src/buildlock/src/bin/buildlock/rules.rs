@@ -28,6 +28,9 @@ pub(crate) struct Rules {
     pub folder: Vec<String>,
     /// What a command gets that no rule matches.
     pub default: Hold,
+    /// What rules may want to be done first, by name.
+    #[serde(default)]
+    pub preparation: BTreeMap<String, Preparation>,
     /// The rules, in order.
     #[serde(default, rename = "rule")]
     pub rules: Vec<Rule>,
@@ -58,15 +61,26 @@ pub(crate) struct Rule {
     /// Environment variables to set.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
+    /// The name of what is to be done first.
+    #[serde(default)]
+    pub prepare: Option<String>,
+}
+
+/// What is to be done before a command.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Preparation {
+    /// A command that is run exclusively.
+    pub command: Vec<String>,
     /// A command that needs only a shared hold; if it succeeds, nothing has to be prepared.
     #[serde(default)]
     pub probe: Vec<String>,
+    /// Environment variables to set for the probe.
+    #[serde(default)]
+    pub probe_env: BTreeMap<String, String>,
     /// On what the probe's success depends, so that it need not be asked every time.
     #[serde(default)]
     pub probe_inputs: Option<ProbeInputs>,
-    /// A command to run first, exclusively.
-    #[serde(default)]
-    pub prepare: Vec<String>,
 }
 
 /// On what a probe's success depends, besides what an exclusive hold may change.
@@ -139,12 +153,14 @@ impl Rules {
     fn parse(text: &str) -> Result<Self, String> {
         let rules: Self = toml::from_str(text).map_err(|e| e.to_string())?;
         for rule in &rules.rules {
-            if !rule.prepare.is_empty() && rule.hold == Hold::Exclusive {
-                return Err(format!(
-                    "rule \"{}\": what holds exclusively needs no `prepare`: it can do it itself",
-                    rule.name
-                ));
-            }
+            let mistake = match &rule.prepare {
+                Some(_) if rule.hold == Hold::Exclusive => {
+                    "what holds exclusively needs no `prepare`: it can do it itself"
+                }
+                Some(name) if !rules.preparation.contains_key(name) => "its `prepare` names no [preparation]",
+                _ => continue,
+            };
+            return Err(format!("rule \"{}\": {mistake}", rule.name));
         }
         Ok(rules)
     }

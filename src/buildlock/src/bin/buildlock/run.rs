@@ -17,7 +17,7 @@ use std::time::Duration;
 use buildlock::{Cancel, ErrorKind, Mode, Registry, Request, Session, Timeout};
 
 use crate::flags::RunArgs;
-use crate::rules::Hold;
+use crate::rules::{Hold, Preparation};
 use crate::signals::{Listener, SIGHUP, die_of, end_like};
 use crate::{EXIT_OURS, Failure, print};
 use child::{Child, become_the_command};
@@ -200,28 +200,36 @@ impl Task {
         let Some(preparation) = self.plan.preparation() else {
             return Ok(None);
         };
-        let memo = Memo::of(&self.dir, &preparation);
-        if memo.stands(session.epoch()) {
+        let Some(probe) = self.plan.probe(preparation) else {
+            return self.prepare_alone(preparation, session, cancel, listener);
+        };
+        let inputs = preparation.probe_inputs.as_ref();
+        let memo = inputs.map(|inputs| Memo::of(&self.dir, &probe, inputs));
+        if memo.as_ref().is_some_and(|memo| memo.stands(session.epoch())) {
             return Ok(None);
         }
-        let probed = match self.plan.probe(&preparation) {
-            None => false,
-            Some(probe) => Child::start(child::quiet(probe), session, listener)?
-                .wait(listener)?
-                .success(),
-        };
-        if !probed {
-            session.upgrade(self.request(Mode::Exclusive, self.timeout).cancel(cancel))?;
-            let prepare = self.plan.prepare(&preparation);
-            let prepared = Child::start(prepare, session, listener)?.wait(listener)?;
-            session.downgrade()?;
-            if !prepared.success() {
-                return Ok(Some(prepared));
+        let probed = Child::start(child::quiet(probe), session, listener)?.wait(listener)?;
+        if probed.success() {
+            // Under this hold nobody changes anything, so it stands until the next exclusive grant.
+            if let Some(memo) = memo {
+                memo.note(session.epoch());
             }
+            return Ok(None);
         }
-        // Also what was prepared was done under this hold, so that it stands until the next exclusive grant.
-        memo.note(session.epoch());
-        Ok(None)
+        self.prepare_alone(preparation, session, cancel, listener)
+    }
+
+    fn prepare_alone(
+        &self,
+        preparation: &Preparation,
+        session: &mut Session,
+        cancel: &Cancel,
+        listener: &Listener,
+    ) -> Result<Option<ExitStatus>, Stop> {
+        session.upgrade(self.request(Mode::Exclusive, self.timeout).cancel(cancel))?;
+        let prepared = Child::start(self.plan.prepare(preparation), session, listener)?.wait(listener)?;
+        session.downgrade()?;
+        Ok((!prepared.success()).then_some(prepared))
     }
 
     /// After a program that may have rewritten our shims, such as `rustup self update`.

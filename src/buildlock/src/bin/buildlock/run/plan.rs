@@ -7,28 +7,20 @@ use std::process::{Command, ExitCode};
 use super::child;
 use crate::Failure;
 use crate::flags::ModeArgs;
-use crate::rules::{Hold, ProbeInputs, Rule, Rules, Words};
+use crate::rules::{self, Hold, Rule, Rules, Words};
 use crate::shim::Shims;
 
 /// What is to be done for a command.
 pub(crate) struct Plan {
     pub hold: Hold,
     rule: Option<Rule>,
+    preparation: Option<rules::Preparation>,
     /// The lock folder that the rules name.
     folder: Option<PathBuf>,
     command: Vec<OsString>,
     words: Words,
     /// Where the programs are that this process stands in for.
     shims: Option<Shims>,
-}
-
-/// What a rule wants to be done before the command, with all filled in.
-pub(crate) struct Preparation {
-    /// Whether it is needed: not if this succeeds.
-    pub probe: Option<Vec<OsString>>,
-    /// On what the probe's success depends.
-    pub inputs: Option<ProbeInputs>,
-    pub prepare: Vec<OsString>,
 }
 
 /// Names the variables that were set by rules, not by people, in the environment of a command and of what it starts.
@@ -53,6 +45,7 @@ impl Plan {
         Ok(Self {
             hold,
             rule: None,
+            preparation: None,
             folder: None,
             words: Words::of(command, &[]),
             command: command.to_vec(),
@@ -63,8 +56,12 @@ impl Plan {
     pub(crate) fn by_rules(rules: &Rules, command: Vec<OsString>) -> Self {
         let words = Words::of(&command, &rules.interpreters);
         let rule = rules.find(&words).cloned();
+        let preparation = rule
+            .as_ref()
+            .and_then(|rule| rules.preparation.get(rule.prepare.as_ref()?));
         Self {
             hold: rule.as_ref().map_or(rules.default, |rule| rule.hold),
+            preparation: preparation.cloned(),
             rule,
             folder: rules.folder(),
             command,
@@ -125,29 +122,30 @@ impl Plan {
     }
 
     /// What is to be done before the command.
-    pub(crate) fn preparation(&self) -> Option<Preparation> {
-        let rule = self.rule.as_ref().filter(|rule| !rule.prepare.is_empty())?;
-        Some(Preparation {
-            probe: (!rule.probe.is_empty()).then(|| self.filled(&rule.probe)),
-            inputs: rule.probe_inputs.clone(),
-            prepare: self.filled(&rule.prepare),
-        })
+    pub(crate) fn preparation(&self) -> Option<&rules::Preparation> {
+        self.preparation.as_ref()
     }
 
-    /// The command that a rule asks by: with its environment.
-    pub(crate) fn probe(&self, preparation: &Preparation) -> Option<Command> {
-        let mut command = self.start(preparation.probe.as_ref()?);
-        command.envs(self.rule.iter().flat_map(|rule| &rule.env));
-        Some(command)
-    }
-
-    /// The command that a rule prepares by: without its environment, for what that forbids the command, this is here to do.
-    pub(crate) fn prepare(&self, preparation: &Preparation) -> Command {
-        let mut command = self.start(&preparation.prepare);
+    /// The command that does it. It runs without the rule's environment: what that forbids the command, this is here to do.
+    pub(crate) fn prepare(&self, preparation: &rules::Preparation) -> Command {
+        let mut command = self.start(&self.filled(&preparation.command));
         for name in set_by_rules() {
             command.env_remove(name);
         }
         command
+    }
+
+    /// The command that tells, by its success, that there is nothing to do.
+    pub(crate) fn probe(&self, preparation: &rules::Preparation) -> Option<Command> {
+        if preparation.probe.is_empty() {
+            return None;
+        }
+        let mut command = self.start(&self.filled(&preparation.probe));
+        for name in set_by_rules() {
+            command.env_remove(name);
+        }
+        command.envs(&preparation.probe_env);
+        Some(command)
     }
 
     fn start(&self, words: &[OsString]) -> Command {
