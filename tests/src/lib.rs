@@ -9,6 +9,8 @@ pub mod project;
 pub mod rustup;
 pub mod scene;
 #[cfg(unix)]
+pub mod script;
+#[cfg(unix)]
 pub mod storm;
 #[cfg(unix)]
 pub mod tokens;

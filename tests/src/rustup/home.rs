@@ -2,17 +2,16 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
 
-use buildlock::{Mode, Registry, State};
+use buildlock::{Mode, Registry};
 use tempfile::TempDir;
 
 use super::dist::{Dist, triple};
-use super::gate::STUCK;
 use super::server::Server;
 use crate::program::buildlock;
+use crate::script::{Running, until_one_waits};
 
 /// The proxies that rustup makes.
 const PROXIES: [&str; 6] = [
@@ -211,27 +210,7 @@ impl Home {
     /// # Panics
     /// If it cannot be started.
     pub fn start<S: AsRef<OsStr>>(&self, program: &str, arguments: &[S]) -> Running {
-        let mut command = self.command(program, arguments);
-        // A folder for what it says: a pipe that nobody empties would stop it.
-        let output = tempfile::NamedTempFile::new_in(self.path()).expect("a file");
-        let (out, err) = (
-            output.reopen().expect("its file"),
-            output.reopen().expect("its file"),
-        );
-        let append = |file: std::fs::File| {
-            rustix::fs::fcntl_setfl(&file, rustix::fs::OFlags::APPEND).expect("a file to add to");
-            file
-        };
-        command.stdout(append(out)).stderr(append(err));
-        let words: Vec<_> = arguments
-            .iter()
-            .map(|a| a.as_ref().to_string_lossy().into_owned())
-            .collect();
-        let name = format!("{program} {}", words.join(" "));
-        let child = command
-            .spawn()
-            .unwrap_or_else(|e| panic!("cannot start `{name}`: {e}"));
-        Running { name, child, output }
+        Running::start(self.command(program, arguments))
     }
 
     /// Runs a program of this home to its end.
@@ -256,15 +235,7 @@ impl Home {
     /// # Errors
     /// If nobody does for too long.
     pub fn until_one_waits(&self, mode: Mode) -> Result<(), String> {
-        let registry = self.registry();
-        until("somebody to wait for the lock", || {
-            let entries = registry.snapshot().map(|s| s.entries).unwrap_or_default();
-            entries.iter().any(|e| {
-                e.record
-                    .as_ref()
-                    .is_some_and(|r| r.claim.state == State::Waiting && r.claim.mode == mode)
-            })
-        })
+        until_one_waits(&self.registry(), mode)
     }
 
     /// Compares a toolchain with what it should consist of: the components that rustup lists, and their files.
@@ -313,67 +284,6 @@ impl Home {
         }
         Ok(())
     }
-}
-
-/// A program that runs.
-#[derive(Debug)]
-pub struct Running {
-    name: String,
-    child: Child,
-    output: tempfile::NamedTempFile,
-}
-
-impl Running {
-    /// Waits for its end, and returns what it said.
-    ///
-    /// # Errors
-    /// What it said, if it failed, or took too long.
-    pub fn end(mut self) -> Result<String, String> {
-        let stuck = until("its end", || self.has_ended());
-        let said = std::fs::read_to_string(self.output.path()).unwrap_or_default();
-        stuck.map_err(|why| format!("`{}`: {why}\n{said}", self.name))?;
-        let status = self.child.wait().map_err(|e| e.to_string())?;
-        if status.success() {
-            Ok(said)
-        } else {
-            Err(format!("`{}` failed with {status}:\n{said}", self.name))
-        }
-    }
-
-    /// Whether it has ended.
-    ///
-    /// # Panics
-    /// If the system cannot tell.
-    pub fn has_ended(&mut self) -> bool {
-        self.child.try_wait().expect("a child of ours").is_some()
-    }
-
-    /// Kills it. Its children go on.
-    pub fn kill(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-/// Looks again and again, because there is nothing to wait for in the kernel.
-///
-/// # Errors
-/// If it takes too long.
-pub(super) fn until(what: &str, mut done: impl FnMut() -> bool) -> Result<(), String> {
-    let give_up = Instant::now() + STUCK;
-    while Instant::now() < give_up {
-        if done() {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    Err(format!("waited too long for {what}"))
 }
 
 /// A copy of the installed rustup, which all homes share.

@@ -2,13 +2,11 @@
 //! the test. It never sees those of this machine, and has no way to any other server.
 
 mod dist;
-mod gate;
 mod home;
 mod scenarios;
 mod server;
 
 pub use dist::Dist;
-pub use gate::Gate;
 pub use home::{Home, Stands, installed};
 pub use scenarios::{Alone, SCENARIOS, Scenario};
 pub use server::Server;

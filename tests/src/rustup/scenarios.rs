@@ -5,8 +5,8 @@
 
 use buildlock::Mode;
 
-use super::gate::Gate;
-use super::home::{Home, Running, Stands, until};
+use super::home::{Home, Stands};
+use crate::script::{Gate, Running, until};
 
 /// A scenario.
 #[derive(Clone, Copy, Debug)]

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::gate::STUCK;
-use super::home::until;
+use crate::script::{STUCK, until};
 
 /// Serves a folder.
 #[derive(Debug)]
