@@ -3,8 +3,13 @@
 //! Processes synchronise by handshake: a line sent, a line read. None sleeps in the hope that another has got somewhere.
 
 pub mod holder;
+pub mod program;
 pub mod project;
+#[cfg(unix)]
+pub mod rustup;
 pub mod scene;
+#[cfg(unix)]
+pub mod script;
 #[cfg(unix)]
 pub mod storm;
 #[cfg(unix)]

@@ -28,6 +28,9 @@ pub(crate) enum Command {
     /// Look at rules
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Stand in for programs that cannot be changed, where their callers find them
+    #[command(subcommand)]
+    Shim(ShimCommand),
     /// What `doctor` starts as another process
     #[command(hide = true)]
     Hold(FolderArgs),
@@ -64,8 +67,9 @@ itself failed; 126 if the command could not be started; 127 if it was not found.
 #[derive(Args, Debug)]
 #[command(after_help = RUN_CODES)]
 pub(crate) struct RunArgs {
-    #[command(flatten)]
-    pub folder: FolderArgs,
+    /// The lock folder; needed unless the rules name one
+    #[arg(long, value_name = "DIR", required_unless_present = "rules")]
+    pub dir: Option<PathBuf>,
     #[command(flatten)]
     pub mode: ModeArgs,
     /// Wait at most this long for the lock, in seconds
@@ -74,6 +78,12 @@ pub(crate) struct RunArgs {
     /// Fail at once with exit code 75 if the lock cannot be had now
     #[arg(long)]
     pub no_wait: bool,
+    /// When a mutator waits, kill the command, let the mutator pass, and start over: for a command that may be killed at any time
+    #[arg(long)]
+    pub preemptible: bool,
+    /// When the process that started this one ends, kill the command
+    #[arg(long)]
+    pub exit_with_parent: bool,
     /// The command and its arguments
     #[arg(
         required = true,
@@ -111,4 +121,34 @@ pub(crate) struct RulesTestArgs {
     /// The command and its arguments
     #[arg(required = true, last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ShimCommand {
+    /// Put shims in the place of the programs that the rules are about
+    Install(ShimInstallArgs),
+    /// Put the real programs back
+    Remove(ShimFolderArgs),
+    /// Say whether the shims still stand; exit code 1 if not
+    Status(ShimFolderArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ShimInstallArgs {
+    /// The name of a shipped set, or a file
+    #[arg(long, value_name = "FILE")]
+    pub rules: PathBuf,
+    /// The folder in which the programs are
+    #[arg(long, value_name = "DIR")]
+    pub into: PathBuf,
+    /// The lock folder; the one that the rules name unless given
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ShimFolderArgs {
+    /// The folder in which the shims are
+    #[arg(long, value_name = "DIR")]
+    pub from: PathBuf,
 }

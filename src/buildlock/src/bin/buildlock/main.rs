@@ -7,6 +7,7 @@ mod flags;
 mod print;
 mod rules;
 mod run;
+mod shim;
 mod signals;
 mod status;
 
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use flags::{Cli, Command, RulesCommand, RulesTestArgs};
+use flags::{Cli, Command, RulesCommand, RulesTestArgs, ShimCommand};
 
 /// The wait for the lock timed out, or was not to be waited for (`EX_TEMPFAIL` of sysexits.h).
 const EXIT_TIMEOUT: u8 = 75;
@@ -47,6 +48,10 @@ impl From<buildlock::Error> for Failure {
 }
 
 fn main() -> ExitCode {
+    // First of all, because a shim must start fast, and has no command line of its own.
+    if let Some(done) = shim::stand_in() {
+        return exit_code(done);
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
@@ -63,8 +68,15 @@ fn main() -> ExitCode {
         Command::Break(args) => status::break_session(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Rules(RulesCommand::Test(args)) => rules_test(&args),
+        Command::Shim(ShimCommand::Install(args)) => shim::install(&args),
+        Command::Shim(ShimCommand::Remove(args)) => shim::remove(&args),
+        Command::Shim(ShimCommand::Status(args)) => shim::status(&args),
         Command::Hold(args) => doctor::hold(&args),
     };
+    exit_code(done)
+}
+
+fn exit_code(done: Result<ExitCode, Failure>) -> ExitCode {
     done.unwrap_or_else(|failure| {
         print::note(&failure.text);
         failure.code.into()

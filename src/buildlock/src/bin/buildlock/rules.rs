@@ -6,16 +6,16 @@ mod explain;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{EXIT_OURS, Failure};
 
 pub(crate) use explain::explain;
 
 /// A set of rules.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct Rules {
     /// What the set is for.
@@ -23,15 +23,21 @@ pub(crate) struct Rules {
     /// Programs whose first argument that is no flag is the program that counts.
     #[serde(default)]
     pub interpreters: Vec<String>,
+    /// The lock folder where none is given: the first of these [places] that there is one for.
+    #[serde(default)]
+    pub folder: Vec<String>,
     /// What a command gets that no rule matches.
     pub default: Hold,
+    /// What rules may want to be done first, by name.
+    #[serde(default)]
+    pub preparation: BTreeMap<String, Preparation>,
     /// The rules, in order.
     #[serde(default, rename = "rule")]
     pub rules: Vec<Rule>,
 }
 
 /// One rule.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct Rule {
     /// What a command that matches does, as the end of a sentence.
@@ -55,16 +61,45 @@ pub(crate) struct Rule {
     /// Environment variables to set.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
+    /// The name of what is to be done first.
+    #[serde(default)]
+    pub prepare: Option<String>,
+}
+
+/// What is to be done before a command.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Preparation {
+    /// A command that is run exclusively.
+    pub command: Vec<String>,
     /// A command that needs only a shared hold; if it succeeds, nothing has to be prepared.
     #[serde(default)]
     pub probe: Vec<String>,
-    /// A command to run first, exclusively.
+    /// Environment variables to set for the probe.
     #[serde(default)]
-    pub prepare: Vec<String>,
+    pub probe_env: BTreeMap<String, String>,
+    /// On what the probe's success depends, so that it need not be asked every time.
+    #[serde(default)]
+    pub probe_inputs: Option<ProbeInputs>,
+}
+
+/// On what a probe's success depends, besides what an exclusive hold may change.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct ProbeInputs {
+    /// Environment variables.
+    #[serde(default)]
+    pub env: Vec<String>,
+    /// Files and folders, as [places].
+    #[serde(default)]
+    pub files: Vec<String>,
+    /// Names of files in the working directory, and in all folders above it.
+    #[serde(default)]
+    pub above: Vec<String>,
 }
 
 /// What a command holds while it runs.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Hold {
     /// Nothing.
@@ -102,15 +137,30 @@ impl Rules {
         Self::parse(&text).map_err(|e| ours(format!("`{}`: {e}", name_or_path.display())))
     }
 
+    /// All programs that the rules are about.
+    pub(crate) fn programs(&self) -> Vec<String> {
+        let mut programs: Vec<_> = self.rules.iter().flat_map(|r| r.programs.clone()).collect();
+        programs.sort();
+        programs.dedup();
+        programs
+    }
+
+    /// The lock folder where none is given.
+    pub(crate) fn folder(&self) -> Option<PathBuf> {
+        places(&self.folder).next()
+    }
+
     fn parse(text: &str) -> Result<Self, String> {
         let rules: Self = toml::from_str(text).map_err(|e| e.to_string())?;
         for rule in &rules.rules {
-            if !rule.prepare.is_empty() && rule.hold != Hold::Shared {
-                return Err(format!(
-                    "rule \"{}\": only a rule with hold = \"shared\" can prepare",
-                    rule.name
-                ));
-            }
+            let mistake = match &rule.prepare {
+                Some(_) if rule.hold == Hold::Exclusive => {
+                    "what holds exclusively needs no `prepare`: it can do it itself"
+                }
+                Some(name) if !rules.preparation.contains_key(name) => "its `prepare` names no [preparation]",
+                _ => continue,
+            };
+            return Err(format!("rule \"{}\": {mistake}", rule.name));
         }
         Ok(rules)
     }
@@ -168,6 +218,12 @@ pub(crate) struct Words {
 }
 
 impl Words {
+    /// The `+toolchain` that a proxy of rustup's is called with.
+    pub(crate) fn toolchain(&self) -> Option<&str> {
+        let first = self.arguments.first()?;
+        first.starts_with('+').then_some(first)
+    }
+
     pub(crate) fn of(command: &[OsString], interpreters: &[String]) -> Self {
         let mut words = command.iter().map(|w| w.to_string_lossy());
         let mut program = words.next().map(|w| file_name(&w)).unwrap_or_default();
@@ -188,6 +244,22 @@ impl Words {
             arguments: rest,
         }
     }
+}
+
+/// Places in the file system that begin with `$NAME/` or `~/`, as far as these are set.
+pub(crate) fn places(texts: &[String]) -> impl Iterator<Item = PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    texts.iter().filter_map(move |text| {
+        let Some((start, rest)) = text.split_once('/') else {
+            return Some(text.into());
+        };
+        let start = match start.strip_prefix('$') {
+            Some(name) => set(name)?,
+            None if start == "~" => set(if cfg!(windows) { "USERPROFILE" } else { "HOME" })?,
+            None => return Some(text.into()),
+        };
+        Some(PathBuf::from(start).join(rest))
+    })
 }
 
 fn file_name(path: &str) -> String {

@@ -4,73 +4,279 @@
 //! leaves behind must not hold the lock. Should we be killed, the command, which was lent the lock, keeps it. A command that
 //! takes no lock replaces us.
 
-use std::ffi::OsString;
-use std::io;
-use std::process::{Command, ExitCode, ExitStatus};
+mod child;
+mod ending;
+mod memo;
+mod plan;
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
 use buildlock::{Cancel, ErrorKind, Mode, Registry, Request, Session, Timeout};
 
 use crate::flags::RunArgs;
-use crate::rules::{Hold, Rule, Rules, Words};
-use crate::signals::{Listener, end_like};
-use crate::{EXIT_CANNOT_START, EXIT_NOT_FOUND, EXIT_OURS, Failure, print};
+use crate::rules::{Hold, Preparation};
+use crate::signals::{Listener, SIGHUP, die_of, end_like};
+use crate::{EXIT_OURS, Failure, print};
+use child::{Child, become_the_command};
+use ending::{Ending, Why};
+use memo::Memo;
+
+pub(crate) use plan::Plan;
+
+/// How often a command steps aside before it is left to come to its end: otherwise a stream of mutators would let it start
+/// over for ever.
+const STEPS_ASIDE_MAX: u32 = 16;
+
+/// A command to run, and how.
+pub(crate) struct Task {
+    pub plan: Plan,
+    /// The lock folder.
+    pub dir: PathBuf,
+    pub timeout: Timeout,
+    pub preemption: Preemption,
+    pub parent: ParentsEnd,
+}
+
+/// What to do when a mutator queues behind the command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Preemption {
+    /// Let it wait.
+    None,
+    /// End the command, let the mutator pass, and start over.
+    StepAside,
+}
+
+/// What to do when the process that started us ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ParentsEnd {
+    /// Nothing: the command goes on.
+    Ignored,
+    /// End the command, too.
+    Shared,
+}
 
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
-    let plan = Plan::of(args)?;
-    let mode = match plan.hold {
-        Hold::None => return become_the_command(plan.command(&args.command)),
-        Hold::Shared => Mode::Shared,
-        Hold::Exclusive => Mode::Exclusive,
+    let plan = Plan::of(&args.mode, &args.command)?;
+    let Some(dir) = args.dir.clone().or_else(|| plan.folder()) else {
+        return Err(Failure {
+            text: "these rules name no lock folder of their own: give one with --dir".to_owned(),
+            code: EXIT_OURS,
+        });
     };
-    let cancel = Cancel::new();
-    let listener = Listener::start(&cancel)?;
-    match run_under_session(args, &plan, mode, &cancel, &listener) {
-        Err(Stop::Cancelled) => Ok(listener.die_of_it()),
-        Err(Stop::Failed(failure)) => Err(failure),
-        Ok(status) => Ok(end_like(status)),
+    Task {
+        plan,
+        dir,
+        timeout: timeout(args)?,
+        preemption: if args.preemptible {
+            Preemption::StepAside
+        } else {
+            Preemption::None
+        },
+        parent: if args.exit_with_parent {
+            ParentsEnd::Shared
+        } else {
+            ParentsEnd::Ignored
+        },
+    }
+    .run()
+}
+
+fn timeout(args: &RunArgs) -> Result<Timeout, Failure> {
+    match (args.no_wait, args.timeout) {
+        (true, _) => Ok(Timeout::AtOnce),
+        (false, None) => Ok(Timeout::Never),
+        (false, Some(secs)) => {
+            let time = Duration::try_from_secs_f64(secs).map_err(|e| Failure {
+                text: format!("--timeout {secs} is not a number of seconds: {e}"),
+                code: EXIT_OURS,
+            })?;
+            Ok(Timeout::After(time))
+        }
     }
 }
 
-fn run_under_session(
-    args: &RunArgs,
-    plan: &Plan,
-    mode: Mode,
-    cancel: &Cancel,
-    listener: &Listener,
-) -> Result<ExitStatus, Stop> {
-    let registry = Registry::open(&args.folder.dir)?;
-    let mut session = Session::acquire(&registry, request(args, mode)?.cancel(cancel))?;
+impl Task {
+    /// Runs the command, and returns the exit code that it ended with.
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        let mode = match self.plan.hold {
+            Hold::None if self.plan.preparation().is_none() => {
+                return become_the_command(self.plan.command());
+            }
+            Hold::None | Hold::Shared => Mode::Shared,
+            Hold::Exclusive => Mode::Exclusive,
+        };
+        let cancel = Cancel::new();
+        let listener = Listener::start(&cancel)?;
+        let ending = Ending::new(self.preemption, self.parent, &cancel);
+        match self.run_under_sessions(mode, &cancel, &listener, &ending) {
+            Ok(status) => Ok(end_like(status)),
+            Err(Stop::Cancelled) if ending.parent_is_gone() => Ok(die_of(SIGHUP)),
+            Err(Stop::Cancelled) => Ok(listener.die_of_it()),
+            Err(Stop::Replaced) => become_the_command(self.plan.command()),
+            Err(Stop::Failed(failure)) => Err(failure),
+        }
+    }
+
+    /// One session after another, until the command was left to come to its end.
+    fn run_under_sessions(
+        &self,
+        mode: Mode,
+        cancel: &Cancel,
+        listener: &Listener,
+        ending: &Ending,
+    ) -> Result<ExitStatus, Stop> {
+        let registry = Registry::open(&self.dir)?;
+        let mut timeout = self.timeout;
+        let mut aside = 0;
+        loop {
+            let may_step_aside = aside < STEPS_ASIDE_MAX && ending.can_step_aside();
+            let mut request = self.request(mode, timeout).cancel(cancel);
+            if may_step_aside {
+                request = request.preemptible();
+            }
+            let session = Session::acquire(&registry, request)?;
+            say_what_is_unfinished(&session);
+            let watched = may_step_aside.then(|| session.watch());
+            match self.run_under_session(session, watched, cancel, listener, ending)? {
+                ControlFlow::Break(status) => return Ok(status),
+                ControlFlow::Continue(mutator) => print::note(&format!(
+                    "stepped aside for {}; the command starts over after it",
+                    mutator.command_line()
+                )),
+            }
+            aside += 1;
+            if timeout == Timeout::AtOnce {
+                // Who did not want to wait for a start still wants the command to be run to its end.
+                timeout = Timeout::Never;
+            }
+        }
+    }
+
+    /// The command under one session: its end, or for whom it stepped aside.
+    fn run_under_session(
+        &self,
+        mut session: Session,
+        watched: Option<buildlock::Watch>,
+        cancel: &Cancel,
+        listener: &Listener,
+        ending: &Ending,
+    ) -> Result<ControlFlow<ExitStatus, Box<buildlock::Record>>, Stop> {
+        if let Some(failed) = self.prepare(&mut session, cancel, listener)? {
+            return Ok(ControlFlow::Break(failed));
+        }
+        if cancel.is_cancelled() {
+            return Err(Stop::Cancelled);
+        }
+        if self.plan.hold == Hold::None {
+            // All that needed the lock is done, and so are we.
+            session.release()?;
+            return Err(Stop::Replaced);
+        }
+        let mut child = Child::start(self.plan.command(), &session, listener)?;
+        let watch = ending.watch(watched)?;
+        let status = child.wait(listener)?;
+        let why = watch.over();
+        self.stand_again(&session)?;
+        // Whoever ends a command before its time knows that it may be killed: nothing counts as half done.
+        session.release()?;
+        match why {
+            None => Ok(ControlFlow::Break(status)),
+            Some(Why::ParentIsGone) => Err(Stop::Cancelled),
+            Some(Why::Mutator(_)) if !child::was_killed(status) => Ok(ControlFlow::Break(status)),
+            Some(Why::Mutator(record)) => Ok(ControlFlow::Continue(record)),
+        }
+    }
+
+    /// Does first what the rule wants to be done first. Returns how that failed, if it did.
+    fn prepare(
+        &self,
+        session: &mut Session,
+        cancel: &Cancel,
+        listener: &Listener,
+    ) -> Result<Option<ExitStatus>, Stop> {
+        let Some(preparation) = self.plan.preparation() else {
+            return Ok(None);
+        };
+        let Some(probe) = self.plan.probe(preparation) else {
+            return self.prepare_alone(preparation, session, cancel, listener);
+        };
+        let inputs = preparation.probe_inputs.as_ref();
+        let memo = inputs.map(|inputs| Memo::of(&self.dir, &probe, inputs));
+        if memo.as_ref().is_some_and(|memo| memo.stands(session.epoch())) {
+            return Ok(None);
+        }
+        let probed = Child::start(child::quiet(probe), session, listener)?.wait(listener)?;
+        if probed.success() {
+            // Under this hold nobody changes anything, so it stands until the next exclusive grant.
+            if let Some(memo) = memo {
+                memo.note(session.epoch());
+            }
+            return Ok(None);
+        }
+        self.prepare_alone(preparation, session, cancel, listener)
+    }
+
+    fn prepare_alone(
+        &self,
+        preparation: &Preparation,
+        session: &mut Session,
+        cancel: &Cancel,
+        listener: &Listener,
+    ) -> Result<Option<ExitStatus>, Stop> {
+        session.upgrade(self.request(Mode::Exclusive, self.timeout).cancel(cancel))?;
+        let prepared = Child::start(self.plan.prepare(preparation), session, listener)?.wait(listener)?;
+        session.downgrade()?;
+        Ok((!prepared.success()).then_some(prepared))
+    }
+
+    /// After a program that may have rewritten our shims, such as `rustup self update`.
+    fn stand_again(&self, session: &Session) -> Result<(), Failure> {
+        let Some(shims) = self.plan.shims().filter(|_| session.mode() == Mode::Exclusive) else {
+            return Ok(());
+        };
+        let rewritten = shims.repair()?;
+        if !rewritten.is_empty() {
+            let (n, dir) = (rewritten.len(), shims.path().display());
+            print::note(&format!(
+                "{n} programs in `{dir}` were rewritten; their shims stand again"
+            ));
+        }
+        Ok(())
+    }
+
+    fn request(&self, mode: Mode, timeout: Timeout) -> Request<'static> {
+        let mut said = false;
+        let on_wait = move |waiting: &buildlock::Waiting| {
+            if !std::mem::replace(&mut said, true) {
+                print::note(&format!("waiting for {waiting}. Ctrl-C gives up"));
+            }
+        };
+        Request::new(mode, "run")
+            .command(self.plan.shown())
+            .timeout(timeout)
+            .timeout_advice("--timeout sets how long to wait")
+            .on_wait(on_wait)
+    }
+}
+
+fn say_what_is_unfinished(session: &Session) {
     if let Some(mutator) = session.unfinished() {
         let (command, pid) = (mutator.command_line(), mutator.who.pid);
         print::note(&format!(
             "{command} (pid {pid}) died while it held this lock; what it changed may be half done"
         ));
     }
-    if let Some(rule) = &plan.rule
-        && !rule.prepare.is_empty()
-    {
-        let probed = !rule.probe.is_empty()
-            && run_child(quiet(plan.command(&plan.filled(&rule.probe))), &session, listener)?.success();
-        if !probed {
-            session.upgrade(request(args, Mode::Exclusive)?.cancel(cancel))?;
-            // Without the rule's environment: what it forbids the command, this is here to do.
-            let prepared = run_child(plain(&plan.filled(&rule.prepare)), &session, listener)?;
-            session.downgrade()?;
-            if !prepared.success() {
-                return Ok(prepared);
-            }
-        }
-    }
-    let status = run_child(plan.command(&args.command), &session, listener)?;
-    session.release()?;
-    Ok(status)
 }
 
 /// Why the command was not run to its end.
 enum Stop {
-    /// A signal came while we waited.
+    /// A signal came while we waited, or our parent is gone.
     Cancelled,
+    /// The command needs nothing of us any more.
+    Replaced,
     Failed(Failure),
 }
 
@@ -88,141 +294,4 @@ impl From<buildlock::Error> for Stop {
             Self::Failed(error.into())
         }
     }
-}
-
-/// What is to be done for a command.
-struct Plan {
-    hold: Hold,
-    rule: Option<Rule>,
-    program: String,
-}
-
-impl Plan {
-    fn of(args: &RunArgs) -> Result<Self, Failure> {
-        let Some(file) = &args.mode.rules else {
-            let hold = if args.mode.exclusive {
-                Hold::Exclusive
-            } else {
-                Hold::Shared
-            };
-            return Ok(Self {
-                hold,
-                rule: None,
-                program: String::new(),
-            });
-        };
-        let rules = Rules::load(file)?;
-        let words = Words::of(&args.command, &rules.interpreters);
-        let rule = rules.find(&words).cloned();
-        let hold = rule.as_ref().map_or(rules.default, |rule| rule.hold);
-        Ok(Self {
-            hold,
-            rule,
-            program: words.program,
-        })
-    }
-
-    /// A command with the environment that the rule asks for.
-    fn command(&self, words: &[OsString]) -> Command {
-        let mut command = plain(words);
-        if let Some(rule) = &self.rule {
-            command.envs(&rule.env);
-        }
-        command
-    }
-
-    /// A rule's own command, with `{program}` filled in.
-    fn filled(&self, words: &[String]) -> Vec<OsString> {
-        words
-            .iter()
-            .map(|w| w.replace("{program}", &self.program).into())
-            .collect()
-    }
-}
-
-fn plain(words: &[OsString]) -> Command {
-    let (program, arguments) = words
-        .split_first()
-        .map_or((OsString::new(), &[][..]), |(p, a)| (p.clone(), a));
-    let mut command = Command::new(program);
-    command.args(arguments);
-    command
-}
-
-/// A probe answers by its exit code alone.
-fn quiet(mut command: Command) -> Command {
-    use std::process::Stdio;
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    command
-}
-
-fn run_child(mut command: Command, session: &Session, listener: &Listener) -> Result<ExitStatus, Failure> {
-    session.lend(&mut command);
-    let mut child = command.spawn().map_err(|e| cannot_start(&command, &e))?;
-    listener.belong_to(&child);
-    child.wait().map_err(|e| {
-        let program = command.get_program().display();
-        Failure {
-            text: format!("cannot wait for `{program}`: {e}"),
-            code: EXIT_OURS,
-        }
-    })
-}
-
-/// Nothing of us is needed any more.
-#[cfg(unix)]
-fn become_the_command(mut command: Command) -> Result<ExitCode, Failure> {
-    use std::os::unix::process::CommandExt;
-    let error = command.exec();
-    Err(cannot_start(&command, &error))
-}
-
-#[cfg(not(unix))]
-fn become_the_command(mut command: Command) -> Result<ExitCode, Failure> {
-    command
-        .status()
-        .map(end_like)
-        .map_err(|e| cannot_start(&command, &e))
-}
-
-fn cannot_start(command: &Command, error: &io::Error) -> Failure {
-    let code = if error.kind() == io::ErrorKind::NotFound {
-        EXIT_NOT_FOUND
-    } else {
-        EXIT_CANNOT_START
-    };
-    Failure {
-        text: format!("cannot run `{}`: {error}", command.get_program().display()),
-        code,
-    }
-}
-
-fn request(args: &RunArgs, mode: Mode) -> Result<Request<'static>, Failure> {
-    let timeout = match (args.no_wait, args.timeout) {
-        (true, _) => Timeout::AtOnce,
-        (false, None) => Timeout::Never,
-        (false, Some(secs)) => Timeout::After(Duration::try_from_secs_f64(secs).map_err(|e| Failure {
-            text: format!("--timeout {secs} is not a number of seconds: {e}"),
-            code: EXIT_OURS,
-        })?),
-    };
-    let mut said = false;
-    let on_wait = move |waiting: &buildlock::Waiting| {
-        if !std::mem::replace(&mut said, true) {
-            print::note(&format!("waiting for {waiting}. Ctrl-C gives up"));
-        }
-    };
-    let words: Vec<_> = args
-        .command
-        .iter()
-        .map(|w| w.to_string_lossy().into_owned())
-        .collect();
-    Ok(Request::new(mode, "run")
-        .command(words)
-        .timeout(timeout)
-        .timeout_advice("--timeout sets how long to wait")
-        .on_wait(on_wait))
 }

@@ -3,14 +3,14 @@
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
-pub(crate) use unix::{Listener, end_like};
+pub(crate) use unix::{Listener, SIGHUP, die_of, end_like};
 
 #[cfg(windows)]
 mod windows;
 #[cfg(windows)]
-pub(crate) use windows::{Listener, end_like};
+pub(crate) use windows::{Listener, SIGHUP, die_of, end_like};
 
 #[cfg(not(any(unix, windows)))]
 mod elsewhere;
 #[cfg(not(any(unix, windows)))]
-pub(crate) use elsewhere::{Listener, end_like};
+pub(crate) use elsewhere::{Listener, SIGHUP, die_of, end_like};

@@ -18,7 +18,7 @@ pub(crate) fn explain(rules: &Rules, command: &Words) -> String {
                 let _ = writeln!(text, "  no   \"{}\": {why}", rule.name);
             }
             None => {
-                let _ = writeln!(text, "  yes  \"{}\": {}", rule.name, consequences(rule));
+                let _ = writeln!(text, "  yes  \"{}\": {}", rule.name, consequences(rules, rule));
                 return text;
             }
         }
@@ -27,13 +27,18 @@ pub(crate) fn explain(rules: &Rules, command: &Words) -> String {
     text
 }
 
-fn consequences(rule: &Rule) -> String {
+fn consequences(rules: &Rules, rule: &Rule) -> String {
     let mut text = hold(rule.hold).to_owned();
-    if !rule.probe.is_empty() {
-        let _ = write!(text, "; unless `{}` succeeds", rule.probe.join(" "));
-    }
-    if !rule.prepare.is_empty() {
-        let _ = write!(text, "; first, exclusively, `{}`", rule.prepare.join(" "));
+    if let Some(preparation) = rule.prepare.as_ref().and_then(|name| rules.preparation.get(name)) {
+        let _ = write!(text, "; first, exclusively, `{}`", preparation.command.join(" "));
+        let set = preparation
+            .probe_env
+            .iter()
+            .map(|(name, value)| format!("{name}={value} "));
+        let probe = set.collect::<String>() + &preparation.probe.join(" ");
+        if !preparation.probe.is_empty() {
+            let _ = write!(text, ", unless `{probe}` succeeds");
+        }
     }
     for (name, value) in &rule.env {
         let _ = write!(text, "; with {name}={value}");

@@ -84,7 +84,7 @@ fn mistakes_in_rules_are_refused() {
             "holds",
         ),
         (
-            "about = \"x\"\ndefault = \"none\"\n[[rule]]\nname = \"n\"\nprograms = []\nhold = \"none\"\nprepare = [\"a\"]",
+            "about = \"x\"\ndefault = \"none\"\n[[rule]]\nname = \"n\"\nprograms = []\nhold = \"shared\"\nprepare = \"a\"",
             "prepare",
         ),
     ] {
@@ -102,7 +102,7 @@ fn the_explanation_names_the_first_rule_that_matches_and_why_others_do_not() {
         "{text}"
     );
     assert!(
-        text.contains("yes  \"only looks\": takes the lock, shared"),
+        text.contains("yes  \"looks, and may install\": takes the lock, shared; first, exclusively, `rustup"),
         "{text}"
     );
 }

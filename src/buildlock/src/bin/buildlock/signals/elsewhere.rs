@@ -16,9 +16,19 @@ impl Listener {
 
     pub(crate) fn belong_to(&self, _child: &Child) {}
 
+    pub(crate) fn belong_to_nobody(&self) {}
+
     pub(crate) fn die_of_it(self) -> ExitCode {
         130.into()
     }
+}
+
+/// What a shell elsewhere shows for a terminal that went away, less 128.
+pub(crate) const SIGHUP: u8 = 1;
+
+/// What a shell elsewhere shows for a signal.
+pub(crate) fn die_of(signal: u8) -> ExitCode {
+    (128 + signal).into()
 }
 
 /// Ends with the command's exit code.

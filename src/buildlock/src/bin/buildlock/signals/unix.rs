@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::thread;
 
 use buildlock::Cancel;
-use rustix::process::{Pid, Signal, getppid, kill_process};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use rustix::process::{Pid, Signal, getpgrp, getppid, kill_process};
+pub(crate) use signal_hook::consts::SIGHUP;
+use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 
 use crate::Failure;
@@ -37,14 +38,8 @@ impl Listener {
                 seen.store(signal, Ordering::SeqCst);
                 cancel.cancel();
                 let child = Pid::from_raw(to.load(Ordering::SeqCst));
-                // Ctrl-C and its like reach the whole foreground group, the command included, by themselves.
-                let from_terminal = matches!(signal, SIGINT | SIGQUIT)
-                    && rustix::termios::tcgetpgrp(std::io::stdin()).is_ok();
-                if let (Some(child), Some(signal), false) =
-                    (child, Signal::from_named_raw(signal), from_terminal)
-                {
-                    // It may have ended in the meantime.
-                    kill_process(child, signal).unwrap_or_default();
+                if let Some(child) = child {
+                    hand_on(signal, child);
                 }
             }
         };
@@ -59,9 +54,20 @@ impl Listener {
         })
     }
 
+    /// From now on signals are for this process.
     pub(crate) fn belong_to(&self, child: &Child) {
-        self.child
-            .store(i32::try_from(child.id()).unwrap_or(0), Ordering::SeqCst);
+        let pid = i32::try_from(child.id()).unwrap_or(0);
+        self.child.store(pid, Ordering::SeqCst);
+        // One that came while it was being started found nobody to be handed to.
+        let missed = self.caught.load(Ordering::SeqCst);
+        if let (Some(child), true) = (Pid::from_raw(pid), missed != 0) {
+            hand_on(missed, child);
+        }
+    }
+
+    /// The process has ended.
+    pub(crate) fn belong_to_nobody(&self) {
+        self.child.store(0, Ordering::SeqCst);
     }
 
     /// Ends this process as the signal that was caught would have.
@@ -69,6 +75,23 @@ impl Listener {
         self.handle.close();
         die_of(self.caught.load(Ordering::SeqCst))
     }
+}
+
+fn hand_on(signal: i32, child: Pid) {
+    // Ctrl-C and its like reach the whole foreground group, the command included, by themselves.
+    if matches!(signal, SIGINT | SIGQUIT) && in_foreground() {
+        return;
+    }
+    if let Some(signal) = Signal::from_named_raw(signal) {
+        // It may have ended in the meantime.
+        kill_process(child, signal).unwrap_or_default();
+    }
+}
+
+/// Whether we are in the group that a terminal sends its signals to, wherever our standard input comes from.
+fn in_foreground() -> bool {
+    let terminal = std::fs::File::open("/dev/tty");
+    terminal.is_ok_and(|t| rustix::termios::tcgetpgrp(t).is_ok_and(|group| group == getpgrp()))
 }
 
 /// Ends as the command ended: with its exit code, or by the same signal, so that a shell sees no difference.
@@ -80,7 +103,8 @@ pub(crate) fn end_like(status: ExitStatus) -> ExitCode {
     }
 }
 
-fn die_of(signal: i32) -> ExitCode {
+/// Ends this process by a signal.
+pub(crate) fn die_of(signal: i32) -> ExitCode {
     // A core dump would be ours, not the command's: only its exit code is handed on.
     if getppid().is_some() && !matches!(signal, SIGQUIT) {
         drop(signal_hook::low_level::emulate_default_handler(signal));

@@ -33,6 +33,9 @@ impl Listener {
     #[expect(clippy::unused_self, reason = "the same face as elsewhere")]
     pub(crate) fn belong_to(&self, _child: &Child) {}
 
+    #[expect(clippy::unused_self, reason = "the same face as elsewhere")]
+    pub(crate) fn belong_to_nobody(&self) {}
+
     /// Ends this process as Ctrl-C would have.
     #[expect(clippy::unused_self, reason = "the same face as elsewhere")]
     pub(crate) fn die_of_it(self) -> ExitCode {
@@ -51,6 +54,14 @@ unsafe extern "system" fn heard(what: u32) -> BOOL {
         }
         _ => FALSE,
     }
+}
+
+/// What a shell elsewhere shows for a terminal that went away, less 128.
+pub(crate) const SIGHUP: u8 = 1;
+
+/// What a shell elsewhere shows for a signal.
+pub(crate) fn die_of(signal: u8) -> ExitCode {
+    (128 + signal).into()
 }
 
 /// Ends with the command's exit code.

@@ -1,0 +1,75 @@
+//! The installed rustup, for real: what goes wrong when several run at once, and does not with shims.
+
+use process_tests::rustup::{Alone, Home, SCENARIOS, Stands, installed};
+
+/// How often each scenario is played here; the example `rustup-table` plays them twenty times.
+const ROUNDS: usize = 2;
+
+/// Says so where there is nothing to test with.
+fn rustup_is_installed() -> bool {
+    let found = installed().is_some();
+    if !found {
+        println!("skipped: no rustup is installed");
+    }
+    found
+}
+
+#[test]
+fn with_shims_every_scenario_ends_well() {
+    if !rustup_is_installed() {
+        return;
+    }
+    for scenario in SCENARIOS {
+        for _ in 0..ROUNDS {
+            if let Err(why) = (scenario.play)(&Home::new(Stands::Shims)) {
+                panic!("{}: {why}", scenario.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn without_shims_a_writer_changes_what_a_reader_reads() {
+    if !rustup_is_installed() {
+        return;
+    }
+    for scenario in SCENARIOS {
+        let outcome = match scenario.alone {
+            Alone::MayFail => continue,
+            Alone::AlwaysFails | Alone::Holds => (scenario.play)(&Home::new(Stands::Nothing)),
+        };
+        assert_eq!(
+            outcome.is_ok(),
+            scenario.alone == Alone::Holds,
+            "{}: {outcome:?}",
+            scenario.name
+        );
+    }
+}
+
+/// Lets two adds meet between what they read and what they write.
+fn two_adds_that_meet(stands: Stands) -> Result<(), String> {
+    let home = Home::with_server(stands);
+    home.server().hold("/dist/2026-01-01/");
+    let add = |component| home.start("rustup", &["component", "add", component]);
+    let (one, other) = (add("alpha"), add("beta"));
+    match stands {
+        Stands::Nothing => home.server().until_it_holds(2)?,
+        // The second does not even ask.
+        Stands::Shims => home.until_one_waits(buildlock::Mode::Exclusive)?,
+    }
+    home.server().let_go();
+    one.end()?;
+    other.end()?;
+    home.consists_of("stable", &["alpha", "beta"])
+}
+
+#[test]
+fn two_adds_that_meet_lose_one_without_shims_and_none_with_them() {
+    if !rustup_is_installed() {
+        return;
+    }
+    let lost = two_adds_that_meet(Stands::Nothing).expect_err("rustup alone keeps both");
+    assert!(lost.starts_with("lost: "), "{lost}");
+    two_adds_that_meet(Stands::Shims).unwrap_or_else(|why| panic!("{why}"));
+}
