@@ -5,7 +5,6 @@
 pub mod holder;
 pub mod project;
 pub mod scene;
-#[cfg(unix)]
 pub mod storm;
 #[cfg(unix)]
 pub mod tokens;
