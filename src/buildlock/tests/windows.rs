@@ -1,5 +1,5 @@
 //! What is different on Windows: job objects instead of inherited locks, the console instead of signals, and Python's locks.
-#![cfg(windows)]
+#![cfg(all(windows, feature = "cli"))]
 
 use std::ffi::c_int;
 use std::io::{Read, Write};
