@@ -10,7 +10,6 @@ pub mod rustup;
 pub mod scene;
 #[cfg(unix)]
 pub mod script;
-#[cfg(unix)]
 pub mod storm;
 #[cfg(unix)]
 pub mod tokens;

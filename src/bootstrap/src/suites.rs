@@ -10,6 +10,8 @@
 //! install = "apt install python3"
 //! env = { PYTHONDEVMODE = "1" }
 //! ```
+//!
+//! It runs in the workspace's folder, and is told the build directory in `SUITE_BUILD_DIR`: there it may keep what it makes.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -25,6 +27,9 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::workspace::Workspace;
+
+/// Tells a suite the build directory.
+const BUILD_DIR_VARIABLE: &str = "SUITE_BUILD_DIR";
 
 /// A suite.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,7 +118,9 @@ impl Suite {
             return Ok(missing.exit());
         }
         let mut command = self.command();
-        command.args(rest);
+        command
+            .args(rest)
+            .env(BUILD_DIR_VARIABLE, &ctx.config.build.build_dir);
         ctx.shell.status("Running", format_args!("suite {self}"));
         let start = Instant::now();
         let status = ctx.run(&mut command)?;

@@ -156,7 +156,13 @@ impl Holder<'_> {
             (Bond::Environment(text), _) => {
                 command.env(SESSION_VARIABLE, text);
             }
-            (Bond::Lent, Some(session)) => session.lend(&mut command),
+            (Bond::Lent, Some(session)) => {
+                session.lend(&mut command);
+                // The other half of what a driver does; elsewhere the tests want to see what the loan alone is worth.
+                if cfg!(windows) {
+                    buildlock::die_with_parent(&mut command);
+                }
+            }
             (Bond::Named, Some(session)) => session.name(&mut command),
             (Bond::Lent | Bond::Named, None) => {}
         }

@@ -225,6 +225,7 @@ impl Actor {
             ..self.child_part()
         };
         let mut command = part.command()?;
+        end_with_us(&mut command);
         match &hold.session {
             Some(session) if self.chance.percent(50) => session.lend(&mut command),
             Some(session) => session.name(&mut command),
@@ -253,6 +254,7 @@ impl Actor {
             ..self.child_part()
         };
         let mut command = part.command()?;
+        end_with_us(&mut command);
         if let Some(session) = &hold.session {
             session.lend(&mut command);
         }
@@ -266,8 +268,10 @@ impl Actor {
     /// Ends this process without a chance for any of its code.
     fn die(&mut self) -> io::Result<()> {
         self.journal.note(Note::Dies)?;
+        #[cfg(unix)]
         rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)?;
-        // The first process of a pid namespace is immune to its own signals (pid_namespaces(7)): nothing is dropped, either.
+        // Windows has no such signal, and the first process of a pid namespace is immune to its own (pid_namespaces(7)). Nothing
+        // is dropped here, either.
         std::process::exit(137)
     }
 
@@ -319,6 +323,14 @@ impl Actor {
         let expected = error.kind() == buildlock::ErrorKind::Timeout;
         let error = (!expected).then(|| error.to_string());
         self.journal.note(Note::Refused { claim, error })
+    }
+}
+
+/// On Windows nothing else keeps a killed session from being followed by another while its children still work. Elsewhere they
+/// are to outlive us, and to keep the session alive.
+fn end_with_us(command: &mut Command) {
+    if cfg!(windows) {
+        buildlock::die_with_parent(command);
     }
 }
 

@@ -1,20 +1,16 @@
 //! The director: starts the processes of a storm, kills and stops them at random, and waits until the last has ended.
 
 use std::io;
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
-
-use buildlock::{Registry, SESSION_VARIABLE};
-use rustix::process::{
-    Pid, Signal, WaitOptions, kill_process, kill_process_group, set_child_subreaper, wait,
-};
 
 use super::actor::Part;
 use super::chance::Chance;
 use super::checker::{self, Findings};
 use super::journal::{Journal, Note, now_ns};
+use super::processes::{Id, Next, Processes};
+use buildlock::{Registry, SESSION_VARIABLE};
 
 /// How long the processes may take to end once the storm is over.
 const STUCK: Duration = Duration::from_secs(120);
@@ -62,9 +58,10 @@ struct Troupe<'a> {
     chance: Chance,
     journal: Journal,
     ends_ns: u64,
-    actors: Vec<(Pid, String)>,
+    processes: Processes,
+    actors: Vec<(Id, String)>,
     /// Who was stopped, and until when.
-    stopped: Vec<(Pid, u64)>,
+    stopped: Vec<(Id, u64)>,
     started: usize,
     kills: usize,
     stops: usize,
@@ -77,13 +74,12 @@ impl Storm {
     /// # Errors
     /// Where processes cannot be started or journals not be kept. What the lock does wrong is in the outcome.
     pub fn rage(&self) -> io::Result<Outcome> {
-        // Orphans come to us, so that we know when the last has ended.
-        set_child_subreaper(Some(rustix::process::getpid()))?;
         let mut troupe = Troupe {
             storm: self,
             chance: Chance::new(self.seed),
             journal: Journal::start(&self.journals, "director")?,
             ends_ns: now_ns() + self.time.as_nanos() as u64,
+            processes: Processes::new()?,
             actors: Vec::new(),
             stopped: Vec::new(),
             started: 0,
@@ -147,30 +143,29 @@ impl Troupe<'_> {
             self.start()?;
         }
         let now = now_ns();
-        self.stopped.retain(|&(pid, until)| {
+        self.stopped.retain(|&(id, until)| {
             let stays = until > now;
             if !stays {
-                kill_process(pid, Signal::CONT).ok();
+                self.processes.go_on(id);
             }
             stays
         });
         let at = self.chance.below(self.actors.len() as u64) as usize;
-        let (pid, name) = self.actors[at].clone();
+        let (id, name) = self.actors[at].clone();
         match self.chance.below(100) {
             // An editor kills the whole group of its check, others just the process.
             0..8 => {
                 self.journal.note(Note::Kills { actor: name })?;
                 if self.chance.percent(50) {
-                    kill_process_group(pid, Signal::KILL).ok();
+                    self.processes.kill_group(id);
                 } else {
-                    kill_process(pid, Signal::KILL).ok();
+                    self.processes.kill(id);
                 }
                 self.kills += 1;
             }
-            8..20 => {
-                kill_process(pid, Signal::STOP).ok();
+            8..20 if self.processes.stop(id) => {
                 self.stopped
-                    .push((pid, now + self.chance.time(16).as_nanos() as u64));
+                    .push((id, now + self.chance.time(16).as_nanos() as u64));
                 self.stops += 1;
             }
             _ => {}
@@ -199,31 +194,30 @@ impl Troupe<'_> {
             command.args(["--pid", "--fork", "--kill-child", "--"]);
             command.arg(inner.get_program()).args(inner.get_args());
         }
-        let child = command.env_remove(SESSION_VARIABLE).process_group(0).spawn()?;
-        self.actors.push((Pid::from_child(&child), name));
+        let id = self.processes.start(command.env_remove(SESSION_VARIABLE))?;
+        self.actors.push((id, name));
         Ok(())
     }
 
     /// Takes note of those that have ended. Returns whether any is left.
     fn reap(&mut self) -> io::Result<bool> {
         loop {
-            match wait(WaitOptions::NOHANG) {
-                Ok(Some((pid, status))) => {
-                    self.failed += usize::from(status.exit_status() == Some(FAILED));
-                    self.actors.retain(|(actor, _)| *actor != pid);
-                    self.stopped.retain(|(actor, _)| *actor != pid);
+            match self.processes.next_ended()? {
+                Next::Ended(id, code) => {
+                    self.failed += usize::from(code == Some(FAILED));
+                    self.actors.retain(|(actor, _)| *actor != id);
+                    self.stopped.retain(|(actor, _)| *actor != id);
                 }
-                Ok(None) => return Ok(true),
-                Err(rustix::io::Errno::CHILD) => return Ok(false),
-                Err(e) => return Err(e.into()),
+                Next::NoneYet => return Ok(true),
+                Next::NoneLeft => return Ok(false),
             }
         }
     }
 
     /// Waits until all have ended by themselves. Returns what is wrong if they do not.
     fn see_off(&mut self) -> io::Result<Option<String>> {
-        for (pid, _) in self.stopped.drain(..) {
-            kill_process(pid, Signal::CONT).ok();
+        for (id, _) in self.stopped.drain(..) {
+            self.processes.go_on(id);
         }
         let patience_ends = now_ns() + STUCK.as_nanos() as u64;
         while self.reap()? {
@@ -239,13 +233,8 @@ impl Troupe<'_> {
 
     /// Kills what is left: our children, and theirs, as they become ours.
     fn end_all(&mut self) -> io::Result<()> {
-        let children = format!("/proc/self/task/{}/children", std::process::id());
         while self.reap()? {
-            for pid in std::fs::read_to_string(&children)?.split_whitespace() {
-                if let Some(pid) = pid.parse().ok().and_then(Pid::from_raw) {
-                    kill_process(pid, Signal::KILL).ok();
-                }
-            }
+            self.processes.kill_children()?;
             std::thread::sleep(BEAT);
         }
         Ok(())

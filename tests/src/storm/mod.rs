@@ -11,3 +11,4 @@ pub mod chance;
 pub mod checker;
 pub mod director;
 pub mod journal;
+mod processes;

@@ -3,6 +3,8 @@
 //! Whatever shows that one process waits for another is played a second time without locks, and must then fail.
 
 mod crashes;
+#[cfg(windows)]
+mod jobs;
 mod nesting;
 mod orphans;
 mod queue;

@@ -1,5 +1,7 @@
 //! `./x` as people use it: several at once, in one build directory.
 
+#![cfg(unix)]
+
 mod crash;
 mod faces;
 mod nesting;

@@ -84,3 +84,70 @@ fn retry(mut call: impl FnMut() -> io::Result<()>) -> io::Result<()> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use super::*;
+
+    fn write(path: &std::path::Path, text: &str) {
+        let mut file = options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(path)
+            .unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    fn read(mut file: File) -> String {
+        let mut text = String::new();
+        file.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn a_removed_file_has_no_name_although_somebody_has_it_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("7.lock");
+        write(&path, "old");
+        let open = options().read(true).open(&path).unwrap();
+        assert!(!is_removed(&open).unwrap());
+        remove(&path).unwrap();
+        assert!(is_removed(&open).unwrap());
+        assert!(!path.exists());
+        write(&path, "new");
+        assert_eq!(read(open), "old");
+        remove(&path).unwrap();
+        assert_eq!(remove(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_file_that_is_locked_can_be_removed_and_stays_locked_until_it_is_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("7.lock");
+        let holder = options().write(true).create_new(true).open(&path).unwrap();
+        assert!(try_lock_exclusive(&holder).unwrap());
+        let waiter = options().read(true).open(&path).unwrap();
+        remove(&path).unwrap();
+        assert!(!try_lock_shared(&waiter).unwrap());
+        drop(holder);
+        assert!(try_lock_shared(&waiter).unwrap());
+    }
+
+    #[test]
+    fn a_replacement_waits_for_a_reader_at_most_until_it_has_closed_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, new) = (folder.path().join("7.json"), folder.path().join("7.new"));
+        write(&path, "old");
+        write(&new, "new");
+        let reader = options().read(true).open(&path).unwrap();
+        std::thread::scope(|scope| {
+            let replaced = scope.spawn(|| replace(&new, &path));
+            assert_eq!(read(reader), "old");
+            replaced.join().unwrap().unwrap();
+        });
+        assert_eq!(read(options().read(true).open(&path).unwrap()), "new");
+    }
+}
