@@ -137,9 +137,9 @@ class Unpack(unittest.TestCase):
         self.refuses(lzma.compress(b"x" * 5000), "not sound")
 
     def test_a_full_disk_names_the_file(self) -> None:
-        with mock.patch("os.write", side_effect=OSError(28, "No space left on device")):
-            with self.assertRaises(OSError) as caught:
-                self.unpack(archive("a", "c", FILES))
+        full = OSError(28, "No space left on device")
+        with mock.patch("os.write", side_effect=full), self.assertRaises(OSError) as caught:
+            self.unpack(archive("a", "c", FILES))
         self.assertEqual(caught.exception.filename, f"{self.tree}/bin/tool")
 
     def test_too_much_is_refused(self) -> None:
