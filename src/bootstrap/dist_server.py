@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.server
 import io
@@ -55,7 +56,8 @@ class DistServer:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                server.answer(self)
+                with contextlib.suppress(ConnectionError):  # a client that was interrupted, or killed
+                    server.answer(self)
 
             def log_message(self, format: str, *args: object) -> None:
                 pass
