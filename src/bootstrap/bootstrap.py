@@ -10,8 +10,8 @@ The driver's fingerprint, which the driver computes too, is the SHA-256 in hexad
 - below `src/bootstrap/src` and `src/buildlock/src` the files that end in `.rs`, `.toml` or `.md`;
 - below `src/bootstrap/defaults` all files.
 
-Absent files are passed over, and so are those whose names begin with a dot: an editor's own. After these comes one more
-entry, of the path `rustc` and the content `path-of-rustc NUL version-line`.
+Absent files are passed over (a link to nowhere is one: some editors make such). After these comes one more entry, of
+the path `rustc` and the content `path-of-rustc NUL version-line`.
 """
 
 import os
@@ -121,7 +121,7 @@ def fingerprint_of(root: str, tools: Toolchain) -> str:
     for top, ends in FOLDERS.items():
         for folder, _, names in os.walk(os.path.join(root, top)):
             below = folder[len(root) + 1 :].replace(os.sep, "/")
-            paths += [f"{below}/{name}" for name in names if name.endswith(ends) and not name.startswith(".")]
+            paths += [f"{below}/{name}" for name in names if name.endswith(ends)]
     entries = []
     for path in sorted(paths):
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.server
 import io
@@ -41,6 +42,7 @@ class Fault:
     drop_after: int | None = None
     body: bytes | None = None
     ranges: bool = True
+    until: threading.Event | None = None
 
 
 class DistServer:
@@ -49,11 +51,13 @@ class DistServer:
     def __init__(self, files: dict[str, bytes]) -> None:
         self.files, self.faults = files, list[Fault]()
         self.requests: list[tuple[str, str | None]] = []
+        self.asked = threading.Event()
         server = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                server.answer(self)
+                with contextlib.suppress(ConnectionError):  # a client that was interrupted, or killed
+                    server.answer(self)
 
             def log_message(self, format: str, *args: object) -> None:
                 pass
@@ -79,6 +83,9 @@ class DistServer:
         wanted = handler.headers.get("Range")
         self.requests.append((handler.path, wanted))
         fault = self.faults.pop(0) if self.faults else Fault()
+        self.asked.set()
+        if fault.until:
+            fault.until.wait(60)
         content = self.files.get(handler.path) if fault.body is None else fault.body
         if fault.status or content is None:
             handler.send_error(fault.status or 404)

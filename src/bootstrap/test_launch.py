@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import unittest
 from pathlib import Path
 
@@ -437,6 +438,18 @@ class Stage0(Launch):
         self.assertIn("has changed since it was downloaded; fetching it again", err)
         self.assertEqual(self.snapshot(place), whole)
         self.assertEqual(len(self.server.requests), 4)
+
+    def test_ctrl_c_while_downloading_is_exit_code_130(self) -> None:
+        answer = threading.Event()
+        self.server.faults = [Fault(until=answer, status=500)]
+        run = self.start("check", *self.download)
+        self.assertTrue(self.server.asked.wait(60))
+        run.send_signal(signal.SIGINT)
+        _, err = self.end(run, 130)
+        answer.set()
+        self.assertIn("error: interrupted\n", err)
+        self.assertEqual(self.leftovers(), [])
+        self.run_x("check", *self.download)
 
     def test_a_wrong_sum_is_exit_code_4(self) -> None:
         self.server.faults = [Fault(body=b"nonsense")]

@@ -136,6 +136,12 @@ class Unpack(unittest.TestCase):
     def test_what_is_no_tar_is_refused(self) -> None:
         self.refuses(lzma.compress(b"x" * 5000), "not sound")
 
+    def test_a_full_disk_names_the_file(self) -> None:
+        full = OSError(28, "No space left on device")
+        with mock.patch("os.write", side_effect=full), self.assertRaises(OSError) as caught:
+            self.unpack(archive("a", "c", FILES))
+        self.assertEqual(caught.exception.filename, f"{self.tree}/bin/tool")
+
     def test_too_much_is_refused(self) -> None:
         with mock.patch.object(unpack, "UNPACKED_BYTES_MAX", 100_000):
             self.refuses(archive("a", "c", FILES), "too large")

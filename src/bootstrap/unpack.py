@@ -90,6 +90,9 @@ class Archive:
             descriptor = os.open(f"{self.tree}/{place}", flags, mode)
             try:
                 stream.copy(size, descriptor)
+            except OSError as error:
+                error.filename = f"{self.tree}/{place}"
+                raise
             finally:
                 os.close(descriptor)
         elif kind != FOLDER:

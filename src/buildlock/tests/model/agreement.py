@@ -5,6 +5,7 @@ The model in this folder must say the same of every cast, of the rule as it is a
 
 usage: agreement.py path/to/rule_model.py > agreement.json
 """
+
 import importlib.util, json, sys
 
 FAULTS = [None, "ancestors", "siblings", "strangers", "cross", "cover", "fifo"]
