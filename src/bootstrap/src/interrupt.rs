@@ -48,10 +48,10 @@ struct State {
 }
 
 /// Whether a signal reached the whole process group by itself.
-#[cfg(unix)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reach {
     /// The terminal sent it, to us and to our children.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "terminals do not tell us elsewhere"))]
     Group,
     /// Somebody sent it to us alone.
     Us,
@@ -147,7 +147,6 @@ impl Interrupts {
     }
 
     /// A signal came.
-    #[cfg(unix)]
     fn arrived(&self, signal: i32, reach: Reach) {
         let first = self
             .0

@@ -33,7 +33,7 @@ pub fn after_a_crash(ctx: &Context) -> Result<()> {
 
 fn describe(record: &Record) -> String {
     format!(
-        "`{}` (pid {}, started {} ago) was ended before it had finished",
+        "`{}` (pid {}, started {} ago) did not finish",
         record.command_line(),
         record.who.pid,
         HumanDuration(record.age()),
