@@ -73,7 +73,8 @@ impl Project {
         let (build, ws) = (self.build_dir(), self.home.path().join("ws"));
         let cache = root().join("build/cache");
         let text = format!(
-            "build.build-dir = {build:?}\nbuild.cache-dir = {cache:?}\nbuild.workspaces = [{ws:?}]\nbuild.job-pool = \"build-dir\"\n{more}\n"
+            "build.build-dir = {build:?}\nbuild.cache-dir = {cache:?}\nbuild.workspaces = [{ws:?}]\n\
+             build.job-pool = \"build-dir\"\n{more}\n"
         );
         self.write("bootstrap.toml", &text);
     }

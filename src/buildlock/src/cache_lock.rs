@@ -92,42 +92,20 @@ impl CacheLock {
         mut on_wait: impl FnMut(Option<&CacheHolder>),
         cancel: &Cancel,
     ) -> Result<Self> {
-        let start = Instant::now();
-        sys::create_private_folder(folder).map_err(|e| Error::io("cannot create the folder", folder, e))?;
-        let path = folder.join(LOCK);
-        let failed = |e| Error::io("cannot lock the cache by", &path, e);
-        let file = open(&path).map_err(failed)?;
-        for _ in 0..TRIES {
-            if sys::try_lock_exclusive(&file).map_err(failed)? {
-                return Self::taken(folder, file, me);
-            }
-            std::thread::yield_now();
-        }
-        let deadline = match timeout {
-            Timeout::Never => None,
-            Timeout::AtOnce => Some(start),
-            Timeout::After(time) => start.checked_add(time),
+        let mut wait = Wait {
+            folder,
+            timeout,
+            start: Instant::now(),
+            on_wait: &mut on_wait,
+            cancel,
         };
-        let name = "buildlock waits for the cache".to_owned();
-        let blocked = Blocked::on(file, Then::Keep, name, cancel).map_err(failed)?;
-        let mut notice_at = start + NOTICE_AFTER;
         loop {
-            let until = deadline.map_or(notice_at, |at| at.min(notice_at));
-            if let Some(locked) = blocked.wait(Some(until)) {
-                return Self::taken(folder, locked.map_err(failed)?, me);
-            }
-            if cancel.is_cancelled() {
-                return Err(Error::new(
-                    ErrorKind::Cancelled,
-                    "the wait for the cache was cancelled",
-                ));
-            }
-            if deadline.is_some_and(|at| at <= Instant::now()) {
-                return Err(timed_out(&path, start, read_holder(folder)));
-            }
-            if notice_at <= Instant::now() {
-                on_wait(read_holder(folder).as_ref());
-                notice_at = Instant::now() + NOTICE_EVERY;
+            let file = wait.lock()?;
+            let removed = sys::is_removed(&file)
+                .map_err(|e| Error::io("cannot look at the cache lock in", folder, e))?;
+            // Whoever removed the folder while we waited left us a file that nobody else will lock.
+            if !removed {
+                return Self::taken(folder, file, me);
             }
         }
     }
@@ -170,6 +148,57 @@ impl CacheLock {
             .map_err(|e| Error::io("cannot say who holds the cache in", &holder_path, e))?;
         tracing::debug!(folder = %folder.display(), doing = holder.doing, "took the cache lock");
         Ok(Self { file, holder_path })
+    }
+}
+
+/// How somebody waits for the lock.
+struct Wait<'a> {
+    folder: &'a Path,
+    timeout: Timeout,
+    start: Instant,
+    on_wait: &'a mut dyn FnMut(Option<&CacheHolder>),
+    cancel: &'a Cancel,
+}
+
+impl Wait<'_> {
+    /// Opens the file, and locks it.
+    fn lock(&mut self) -> Result<File> {
+        let folder = self.folder;
+        sys::create_private_folder(folder).map_err(|e| Error::io("cannot create the folder", folder, e))?;
+        let path = folder.join(LOCK);
+        let failed = |e| Error::io("cannot lock the cache by", &path, e);
+        let file = open(&path).map_err(failed)?;
+        for _ in 0..TRIES {
+            if sys::try_lock_exclusive(&file).map_err(failed)? {
+                return Ok(file);
+            }
+            std::thread::yield_now();
+        }
+        let deadline = match self.timeout {
+            Timeout::Never => None,
+            Timeout::AtOnce => Some(self.start),
+            Timeout::After(time) => self.start.checked_add(time),
+        };
+        let name = "buildlock waits for the cache".to_owned();
+        let blocked = Blocked::on(file, Then::Keep, name, self.cancel).map_err(failed)?;
+        let mut notice_at = self.start + NOTICE_AFTER;
+        loop {
+            let until = deadline.map_or(notice_at, |at| at.min(notice_at));
+            if let Some(locked) = blocked.wait(Some(until)) {
+                return locked.map_err(failed);
+            }
+            if self.cancel.is_cancelled() {
+                let text = "the wait for the cache was cancelled";
+                return Err(Error::new(ErrorKind::Cancelled, text));
+            }
+            if deadline.is_some_and(|at| at <= Instant::now()) {
+                return Err(timed_out(&path, self.start, read_holder(folder)));
+            }
+            if notice_at <= Instant::now() {
+                (self.on_wait)(read_holder(folder).as_ref());
+                notice_at = Instant::now() + NOTICE_EVERY;
+            }
+        }
     }
 }
 
@@ -342,6 +371,28 @@ mod tests {
         let lock = take(folder.path(), "mine");
         assert_eq!(CacheLock::holder(folder.path()).unwrap().unwrap().doing, "mine");
         drop(lock);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_lock_whose_folder_was_removed_meanwhile_is_taken_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = folder.path().join("cache");
+        let first = take(&cache, "first");
+        let (told, hear) = mpsc::channel();
+        thread::scope(|s| {
+            let second = s.spawn(|| {
+                let me = CacheHolder::me("test", "second");
+                let say = |_: Option<&CacheHolder>| told.send(()).unwrap();
+                CacheLock::acquire(&cache, me, Timeout::Never, say, &Cancel::new()).unwrap()
+            });
+            hear.recv().unwrap();
+            std::fs::remove_dir_all(&cache).unwrap();
+            drop(first);
+            let second = second.join().unwrap();
+            assert_eq!(CacheLock::holder(&cache).unwrap().unwrap().doing, "second");
+            drop(second);
+        });
     }
 
     #[test]

@@ -7,12 +7,14 @@ fn with_a_nested_call(project: &Project) {
     let x = root().join("x.py");
     let config = project.path("bootstrap.toml");
     let text = format!(
-        "//! A fixture.\nfn main() {{\n    let status = std::process::Command::new(\"python3\").args([{x:?}, \"--config\", {config:?}])\
+        "//! A fixture.\nfn main() {{\n\
+         \x20   let status = std::process::Command::new(\"python3\").args([{x:?}, \"--config\", {config:?}])\
          .args(std::env::args().skip(1)).status().unwrap();\n    std::process::exit(status.code().unwrap_or(99));\n}}\n"
     );
     project.write("ws/held/src/main.rs", &text);
     let test = format!(
-        "//! A fixture.\n#[test]\nfn nested() {{\n    let status = std::process::Command::new(\"python3\").args([{x:?}, \"--config\", \
+        "//! A fixture.\n#[test]\nfn nested() {{\n\
+         \x20   let status = std::process::Command::new(\"python3\").args([{x:?}, \"--config\", \
          {config:?}, \"--lock-timeout\", \"60\", \"build\", \"quick\"]).status().unwrap();\n    assert!(status.success());\n}}\n"
     );
     project.write("ws/quick/tests/gate.rs", &test);

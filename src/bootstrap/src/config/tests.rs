@@ -154,13 +154,13 @@ error: bad value for `build.verbose`
 #[test]
 fn what_is_no_toml_is_refused_where_it_stops_making_sense() {
     assert_data_eq!(
-        refusal("[build]\njobs = \n"),
+        refusal("[build]\njobs =\n"),
         str![[r#"
 line 2 is not valid TOML
- --> [ROOT]/bootstrap.toml:2:8
+ --> [ROOT]/bootstrap.toml:2:7
   |
-2 | jobs = 
-  |        ^ string values must be quoted, expected literal string
+2 | jobs =
+  |       ^ string values must be quoted, expected literal string
 "#]]
         .raw()
     );

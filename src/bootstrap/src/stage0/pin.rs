@@ -293,7 +293,18 @@ pub(super) mod tests {
         let pin = Pin::parse(&this_repository()).unwrap();
         let key = |components: &[Component]| pin.key(components, HOST).unwrap();
         let base = key(&Component::BASE);
-        assert_eq!(base.len(), KEY_DIGITS);
+        // The launcher's formula, spelled out.
+        let line = |name: &str| {
+            let archive = format!("{name}-{}-{HOST}.tar.xz", pin.version);
+            let (_, sum) = pin
+                .sums
+                .iter()
+                .find(|(key, _)| key.ends_with(&format!("/{archive}")))
+                .unwrap();
+            format!("{archive} {sum}\n")
+        };
+        let text = format!("{HOST}\n{}{}{}", line("cargo"), line("rust-std"), line("rustc"));
+        assert_eq!(base, hex(&Sha256::digest(text))[..KEY_DIGITS]);
         assert_eq!(
             base,
             key(&[

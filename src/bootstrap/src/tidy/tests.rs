@@ -53,7 +53,9 @@ fn long_lines_are_found_but_where_they_cannot_be_broken() {
         &format!("//! A.\n{}\n// {}\n", long(130), long(128)),
         &["3 long-line"],
     );
-    own("a.md", &format!("{}\n", long(131)), &["1 long-line"]);
+    own("a.md", &format!("a\n{}\n", long(131)), &["2 long-line"]);
+    own("a.md", &format!("{}\nb\n", long(131)), &["1 long-line"]);
+    own("a.md", &format!("a\n\n{}\n\nb\n", long(131)), &[]);
     let unbreakable = format!(
         "| {} |\n```\n{}\n```\nsee https://x/{}\n",
         long(140),

@@ -62,7 +62,8 @@ fn lines(source: &Source<'_>, findings: &mut Vec<Finding>) {
             fenced = !fenced;
         }
         let length = line.chars().count();
-        if length > LENGTH_MAX && is_breakable(source, line, fenced) {
+        let is_kept = || source.has_extension("md") && is_paragraph(source.content, number);
+        if length > LENGTH_MAX && is_breakable(source, line, fenced) && !is_kept() {
             let what = format!("the line has {length} characters, more than {LENGTH_MAX}");
             findings.push(source.finding(number, "long-line", what));
         }
@@ -85,6 +86,14 @@ fn last_line(source: &Source<'_>, findings: &mut Vec<Finding>) {
     if let Some(what) = what {
         findings.push(source.finding(source.content.lines().count(), "last-line", what));
     }
+}
+
+/// Whether the line with this number is a paragraph of its own: to break none is a style, too.
+fn is_paragraph(text: &str, number: usize) -> bool {
+    let mut around = text.lines().skip(number.saturating_sub(2)).take(3);
+    let before = if number > 1 { around.next() } else { None };
+    let after = around.nth(1);
+    before.is_none_or(str::is_empty) && after.is_none_or(str::is_empty)
 }
 
 /// Whether a line could be shorter. An address, a table's row and a block of code cannot be broken.

@@ -1,3 +1,5 @@
+//! The ledger gives out no more than there is, and everybody their share.
+
 use std::collections::{HashSet, VecDeque};
 
 use super::*;
