@@ -117,7 +117,9 @@ impl Suite {
             return Ok(missing.exit());
         }
         let mut command = self.command();
-        command.args(rest).env(BUILD_DIR_VARIABLE, &ctx.config.build.build_dir);
+        command
+            .args(rest)
+            .env(BUILD_DIR_VARIABLE, &ctx.config.build.build_dir);
         ctx.shell.status(
             "Running",
             format_args!("suite {} ({})", self.name, self.declared.about),
