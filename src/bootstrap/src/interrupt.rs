@@ -20,9 +20,14 @@ mod unix;
 #[cfg(unix)]
 use unix as sys;
 
-#[cfg(not(unix))]
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+use windows as sys;
+
+#[cfg(not(any(unix, windows)))]
 mod elsewhere;
-#[cfg(not(unix))]
+#[cfg(not(any(unix, windows)))]
 use elsewhere as sys;
 
 pub use sys::die_of;
@@ -183,7 +188,12 @@ impl Interrupts {
                 .into_iter()
                 .filter(|pid| !children.contains(pid))
                 .collect();
-            let Some(&orphan) = orphans.first() else { return };
+            let Some(&orphan) = orphans.first() else {
+                if children.is_empty() {
+                    sys::end_job();
+                }
+                return;
+            };
             if self.0.impatient.load(Ordering::SeqCst) {
                 sys::kill(orphan);
             } else {

@@ -75,8 +75,16 @@ fn run(cli: &Cli, shell: &mut Shell) -> Result<Exit> {
     recover::after_a_crash(&ctx)?;
     let exit = preempt::run(&mut ctx, cli);
     let ended = ctx.hold.end();
+    spare_daemons();
     let exit = exit?;
     ended.map(|()| exit)
+}
+
+/// A compiler cache's server, say, that a build has started serves the next one, too.
+fn spare_daemons() {
+    if let Err(error) = buildlock::spare_descendants() {
+        tracing::debug!(%error, "what the build left running ends with the driver");
+    }
 }
 
 fn surroundings(launch: &Launch) -> Result<Surroundings> {

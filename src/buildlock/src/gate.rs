@@ -275,7 +275,7 @@ mod tests {
         assert_eq!(gate().with_grant(&stranger).floor, Ticket(20));
         let nested = Claim {
             ancestors: vec![SessionId(1)],
-            ..stranger.clone()
+            ..stranger
         };
         assert_eq!(gate().with_grant(&nested).floor, Ticket(17));
         let upgrade = Claim {

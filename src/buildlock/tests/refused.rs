@@ -12,7 +12,7 @@ const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/refused/flockle
 
 /// Runs `buildlock run` with its lock folder on such a file system. Nothing where this user may not mount one.
 fn run_where_flock_answers(answer: &str) -> Option<Output> {
-    let home = tempfile::tempdir().unwrap();
+    let home = tempfile::tempdir().expect("a temporary folder");
     let mount = |command: &[&str]| {
         let mut unshare = Command::new("unshare");
         unshare
@@ -22,11 +22,14 @@ fn run_where_flock_answers(answer: &str) -> Option<Output> {
         unshare.output()
     };
     if let Some(why) = why_not(mount(&["true"])) {
-        writeln!(std::io::stdout(), "skipped: nothing can be mounted here: {why}").unwrap();
+        drop(writeln!(
+            std::io::stdout(),
+            "skipped: nothing can be mounted here: {why}"
+        ));
         return None;
     }
     let folder = home.path().join("session");
-    let dir = folder.to_str().unwrap();
+    let dir = folder.to_str().expect("a path in UTF-8");
     let run = [
         env!("CARGO_BIN_EXE_buildlock"),
         "run",
@@ -37,7 +40,7 @@ fn run_where_flock_answers(answer: &str) -> Option<Output> {
         "echo",
         "held",
     ];
-    Some(mount(&run).unwrap())
+    Some(mount(&run).expect("what worked just now"))
 }
 
 fn why_not(tried: std::io::Result<Output>) -> Option<String> {

@@ -2,7 +2,7 @@
 #![cfg(all(windows, feature = "cli"))]
 
 use std::ffi::c_int;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::windows::ffi::OsStrExt;
 use std::os::windows::process::CommandExt;
 use std::path::Path;
@@ -80,7 +80,7 @@ fn the_cache_lock_and_the_launchers_exclude_each_other_both_ways() {
 
 /// Another process of this program, which lives until its input ends.
 fn another() -> Child {
-    Command::new(std::env::current_exe().unwrap())
+    Command::new(std::env::current_exe().expect("the path of this program"))
         .args([
             "--exact",
             "the_part_of_another_process",
@@ -90,15 +90,13 @@ fn another() -> Child {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap()
+        .expect("it starts")
 }
 
 #[test]
 #[ignore = "it is played by a child of the other tests"]
 fn the_part_of_another_process() {
     assert!(buildlock::Parent::find().unwrap().is_some());
-    let mut line = std::io::stdout();
-    writeln!(line, "here").unwrap();
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
 
@@ -146,7 +144,7 @@ fn ctrl_break_gives_up_a_wait_and_leaves_nothing() {
     if unsafe { GenerateConsoleCtrlEvent(CTRL_BREAK_EVENT, waiter.id()) } == 0 {
         let why = std::io::Error::last_os_error();
         waiter.kill().unwrap();
-        writeln!(std::io::stdout(), "skipped: no console here: {why}").unwrap();
+        println!("skipped: no console here: {why}");
         return;
     }
     assert_eq!(waiter.wait().unwrap().code(), Some(STATUS_CONTROL_C_EXIT));

@@ -1,5 +1,4 @@
-//! Where there are no signals. On Windows, Ctrl-C ends every process of the console by itself, and what the driver held is
-//! freed by the system.
+//! Where we know of no signals: what ends the driver ends it at once, and what it held is freed by the system.
 
 use std::io;
 use std::process::ExitStatus;
@@ -32,6 +31,8 @@ pub(super) fn tell(_pid: u32, _signal: i32) {}
 
 /// Returns at once: `Child::wait`, which follows, waits.
 pub(super) fn wait_until_ended(_pid: u32) {}
+
+pub(super) fn end_job() {}
 
 pub(super) fn reap(_pid: u32) {}
 

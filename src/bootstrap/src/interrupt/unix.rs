@@ -98,6 +98,9 @@ fn to_pid(pid: u32) -> Option<Pid> {
     i32::try_from(pid).ok().and_then(Pid::from_raw)
 }
 
+/// Does nothing: there is no job.
+pub(super) fn end_job() {}
+
 /// Our children in our process group. What has left the group, as a daemon does, lives on.
 #[cfg(target_os = "linux")]
 pub(super) fn children() -> Vec<u32> {
