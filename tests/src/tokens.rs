@@ -225,6 +225,20 @@ impl Build {
         self.child.wait().expect("an end")
     }
 
+    /// What the build's own process, not those below it, has used of the processors.
+    ///
+    /// # Panics
+    /// If the kernel does not say (proc(5), `schedstat`).
+    #[must_use]
+    pub fn own_time(&self) -> Duration {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("a process");
+        let of = |thread: std::io::Result<std::fs::DirEntry>| {
+            let stat = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+            stat.split(' ').next()?.parse().ok().map(Duration::from_nanos)
+        };
+        threads.filter_map(of).sum()
+    }
+
     /// Closes the stdin that the build was given, which ends those of its children that wait for it.
     pub fn close_stdin(&mut self) {
         drop(self.child.stdin.take());
@@ -303,8 +317,12 @@ impl JobLog {
     /// How many jobs of this name ran at once on average, between two moments.
     #[must_use]
     pub fn mean(&self, name: &str, from_ns: u64, to_ns: u64) -> f64 {
+        self.mean_where(|s| s.name == name, from_ns, to_ns)
+    }
+
+    fn mean_where(&self, of: impl Fn(&Step) -> bool, from_ns: u64, to_ns: u64) -> f64 {
         let (mut area, mut last, mut level) = (0.0, from_ns, 0);
-        for (at, new) in self.levels(|s| s.name == name) {
+        for (at, new) in self.levels(of) {
             let at = at.clamp(from_ns, to_ns);
             area += f64::from(level) * (at - last) as f64;
             (last, level) = (at, new);
@@ -325,6 +343,18 @@ impl JobLog {
     #[must_use]
     pub fn first_ns(&self, name: &str) -> Option<u64> {
         self.steps.iter().find(|s| s.name == name).map(|s| s.at_ns)
+    }
+
+    /// When the last job of all started.
+    #[must_use]
+    pub fn last_start_ns(&self) -> Option<u64> {
+        self.steps.iter().rev().find(|s| s.change > 0).map(|s| s.at_ns)
+    }
+
+    /// How many jobs ran at once on average, between two moments.
+    #[must_use]
+    pub fn mean_of_all(&self, from_ns: u64, to_ns: u64) -> f64 {
+        self.mean_where(|_| true, from_ns, to_ns)
     }
 
     fn levels(&self, of: impl Fn(&Step) -> bool) -> impl Iterator<Item = (u64, i32)> {

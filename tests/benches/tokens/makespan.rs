@@ -1,0 +1,83 @@
+//! Two real builds: side by side in one pool, side by side each for itself, with one plain jobserver, and in turn.
+
+use std::process::Command;
+
+use buildlock::tokens::capacity_of_this_process;
+use process_tests::tokens::Site;
+
+use crate::builds::{self, Seen};
+use crate::{quantile, rounds, site};
+
+const WAYS: [&str; 4] = ["pool", "each -j", "one jobserver", "in turn"];
+
+pub(crate) fn run() {
+    let processors = capacity_of_this_process();
+    let site = site(processors);
+    let roots = ["one", "two"].map(|name| site.path().join(name));
+    roots.iter().for_each(|root| builds::write(root));
+    let mut all: [Vec<Seen>; 4] = Default::default();
+    for round in 0..rounds() {
+        // Each round begins with another way, so that none is always the one that meets a warm or a busy machine.
+        for turn in 0..WAYS.len() {
+            let way = (round + turn) % WAYS.len();
+            all[way].push(measure(&site, &roots, way, processors));
+        }
+    }
+    println!(
+        "makespan: two builds on {processors} processors, medians of {} rounds",
+        rounds()
+    );
+    let pool = median_s(&all[0]);
+    for (name, seen) in WAYS.iter().zip(&all) {
+        println!(
+            "  {name:<14} {:>6.2} s ({:+.1} % of the pool's), at most {} compilers, {} MiB",
+            median_s(seen),
+            (median_s(seen) / pool - 1.0) * 100.0,
+            seen.iter().map(|s| s.compilers_max).max().unwrap_or(0),
+            seen.iter().map(|s| s.memory_mib_max).max().unwrap_or(0),
+        );
+    }
+}
+
+fn median_s(seen: &[Seen]) -> f64 {
+    let took: Vec<_> = seen.iter().map(|s| s.took.as_secs_f64()).collect();
+    quantile(&took, 0.5)
+}
+
+fn measure(site: &Site, roots: &[std::path::PathBuf; 2], way: usize, processors: u32) -> Seen {
+    let both = |make: &dyn Fn() -> Command| {
+        roots
+            .iter()
+            .map(|root| builds::cargo(make(), root))
+            .collect::<Vec<_>>()
+    };
+    let watch = |commands| builds::watch(site.path(), commands);
+    match WAYS[way] {
+        "pool" => watch(both(&|| {
+            let mut command = site.pooled(&[]);
+            command.arg("cargo");
+            command
+        })),
+        "one jobserver" => {
+            // Each build has one job that it never asks for.
+            let shared =
+                jobserver::Client::new(processors.saturating_sub(2).max(1) as usize).expect("a jobserver");
+            watch(both(&|| {
+                let mut command = builds::plain();
+                shared.configure_make(&mut command);
+                command
+            }))
+        }
+        "in turn" => {
+            let mut sum = Seen::default();
+            for command in both(&builds::plain) {
+                let seen = watch(vec![command]);
+                sum.took += seen.took;
+                sum.compilers_max = sum.compilers_max.max(seen.compilers_max);
+                sum.memory_mib_max = sum.memory_mib_max.max(seen.memory_mib_max);
+            }
+            sum
+        }
+        _ => watch(both(&builds::plain)),
+    }
+}
