@@ -24,7 +24,7 @@ pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
 /// Copies a file with its permissions, over one that may be running.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let mut source = File::open(from)?;
     let mut new = beside(to)?;

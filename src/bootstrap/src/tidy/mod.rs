@@ -1,7 +1,7 @@
 //! The rules of `./x tidy`: what the compiler and its lints do not see.
 //!
-//! [`text`] and the marks of unfinished work in [`rust`] hold for any workspace. The rest are this repository's own, and
-//! only the source root is held to them.
+//! Any workspace is held to what nobody could object to: no half-finished merge, one kind of line end in a file. The rest
+//! are this repository's own rules, and only the source root is held to them.
 
 use std::fmt;
 use std::fs;

@@ -27,8 +27,15 @@ pub(super) fn look(source: &Source<'_>, rules: Rules, findings: &mut Vec<Finding
                 ));
             }
         }
-        if line.contains("#[allow(") || line.contains("#![allow(") {
-            let what = "a lint is switched off; `#[expect(…, reason = \"…\")]` says why, and when it is no longer so";
+    }
+    for (at, _) in code
+        .match_indices("[allow(")
+        .filter(|(at, _)| code[..*at].ends_with(['#', '!']))
+    {
+        let attribute = code[at..].split(']').next().unwrap_or("");
+        if !attribute.contains("reason") {
+            let number = code[..at].matches('\n').count() + 1;
+            let what = "a lint is switched off without a reason; `#[expect(…, reason = \"…\")]` also says when it is over";
             findings.push(source.finding(number, "allow", what));
         }
     }

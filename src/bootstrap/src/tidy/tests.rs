@@ -43,6 +43,8 @@ fn ends_of_lines_and_of_files() {
         ],
     );
     own("a.md", "a\n\n", &["2 last-line"]);
+    own("corpus/01", "a ", &[]);
+    own("x", "#!/bin/sh \n", &["1 trailing-blank"]);
 }
 
 #[test]
@@ -86,10 +88,19 @@ fn unfinished_work_is_found_in_code_only() {
 }
 
 #[test]
-fn lints_are_expected_and_not_allowed() {
-    let attribute = |word: &str| format!("//! A.\n#[{word}(dead_code, reason = \"x\")]\nfn f() {{}}\n");
-    own("a.rs", &attribute("allow"), &["2 allow"]);
-    own("a.rs", &attribute("expect"), &[]);
+fn lints_are_not_allowed_without_a_reason() {
+    for (attribute, expected) in [
+        ("#[allow(dead_code)]", &["2 allow"][..]),
+        ("#![allow(\n    dead_code,\n    unused\n)]", &["2 allow"]),
+        (
+            "#[allow(dead_code, reason = \"used by one of two programs\")]",
+            &[],
+        ),
+        ("#[expect(dead_code, reason = \"x\")]", &[]),
+        ("// #[allow(dead_code)]", &[]),
+    ] {
+        own("a.rs", &format!("//! A.\n{attribute}\nfn f() {{}}\n"), expected);
+    }
 }
 
 #[test]

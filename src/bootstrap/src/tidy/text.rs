@@ -18,11 +18,25 @@ const NOBODY: [&str; 4] = ["me", "you", "user", "USER"];
 pub(super) fn look(source: &Source<'_>, rules: Rules, findings: &mut Vec<Finding>) {
     merge_marks(source, findings);
     if rules == Rules::Own {
-        lines(source, findings);
-        last_line(source, findings);
+        if is_written_by_people(source) {
+            lines(source, findings);
+            last_line(source, findings);
+        }
     } else if source.has_extension("rs") {
         // What is not Rust may be data in which such things mean something.
         mixed_line_ends(source, findings);
+    }
+}
+
+/// Whether a file is a source or a text, and not data of which every byte may matter.
+fn is_written_by_people(source: &Source<'_>) -> bool {
+    const EXTENSIONS: [&str; 13] = [
+        "el", "json", "lua", "md", "nix", "ps1", "py", "rs", "sh", "toml", "txt", "yaml", "yml",
+    ];
+    match source.file.extension() {
+        Some(_) => EXTENSIONS.iter().any(|extension| source.has_extension(extension)),
+        // Scripts, and the pin.
+        None => source.content.starts_with('#'),
     }
 }
 
