@@ -124,6 +124,40 @@ impl Home {
         assert!(output.status.success(), "{}", said(&output));
     }
 
+    /// `buildlock shim WORDS --from` this home's programs: the exit code, and what it said.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn shims(&self, words: &[&str]) -> (Option<i32>, String) {
+        let mut command = self.environment(Command::new(buildlock()));
+        command.arg("shim").args(words).arg("--from").arg(self.bin());
+        let output = command.output().expect("buildlock starts");
+        (output.status.code(), said(&output))
+    }
+
+    /// The programs: their names, inodes, and where links lead.
+    ///
+    /// # Panics
+    /// If they cannot be listed.
+    #[must_use]
+    pub fn listing(&self) -> Vec<(String, Option<u64>, Option<PathBuf>)> {
+        use std::os::unix::fs::MetadataExt;
+        let describe = |entry: std::io::Result<std::fs::DirEntry>| {
+            let entry = entry.expect("an entry");
+            let link = std::fs::read_link(entry.path()).ok();
+            let metadata = entry.path().symlink_metadata().expect("its metadata");
+            let inode = link.is_none().then(|| metadata.ino());
+            (entry.file_name().to_string_lossy().into_owned(), inode, link)
+        };
+        let mut listing: Vec<_> = std::fs::read_dir(self.bin())
+            .expect("a folder")
+            .map(describe)
+            .collect();
+        listing.sort();
+        listing
+    }
+
     /// Whether shims stand here.
     #[must_use]
     pub fn stands(&self) -> Stands {

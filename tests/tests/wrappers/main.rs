@@ -1,5 +1,8 @@
 //! `buildlock` around tools that cannot be changed, with real processes.
 
+#![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
+#![expect(clippy::unwrap_used, reason = "these are tests")]
+
 #[cfg(unix)]
 mod run;
 #[cfg(unix)]

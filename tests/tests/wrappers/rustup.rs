@@ -73,3 +73,54 @@ fn two_adds_that_meet_lose_one_without_shims_and_none_with_them() {
     assert!(lost.starts_with("lost: "), "{lost}");
     two_adds_that_meet(Stands::Shims).unwrap_or_else(|why| panic!("{why}"));
 }
+
+#[test]
+fn shims_survive_an_update_of_rustup_itself() {
+    if !rustup_is_installed() {
+        return;
+    }
+    let home = Home::new(Stands::Shims);
+    home.dist()
+        .release_rustup(&home.bin().join(".buildlock/real/rustup"), "99.0.0");
+    let said = home.expect("rustup", &["self", "update"]);
+    assert!(said.contains("their shims stand again"), "{said}");
+    assert_eq!(
+        home.shims(&["status"]).0,
+        Some(0),
+        "{}",
+        home.shims(&["status"]).1
+    );
+    home.expect("rustc", &["-V"]);
+    home.expect("rustup", &["component", "add", "alpha"]);
+    home.consists_of("stable", &["alpha"]).unwrap();
+}
+
+#[test]
+fn an_update_that_passes_the_shims_by_is_told_and_mended() {
+    if !rustup_is_installed() {
+        return;
+    }
+    let home = Home::new(Stands::Shims);
+    let real = home.bin().join(".buildlock/real/rustup");
+    home.dist().release_rustup(&real, "99.0.0");
+    home.expect(real.to_str().unwrap(), &["self", "update"]);
+    let (code, said) = home.shims(&["status"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("rustup: REAL"), "{said}");
+    home.install_shims();
+    assert_eq!(home.shims(&["status"]).0, Some(0));
+    home.expect("rustc", &["-V"]);
+}
+
+#[test]
+fn removing_the_shims_leaves_rustup_as_it_was() {
+    if !rustup_is_installed() {
+        return;
+    }
+    let home = Home::new(Stands::Nothing);
+    let before = home.listing();
+    home.install_shims();
+    assert_ne!(home.listing(), before);
+    assert_eq!(home.shims(&["remove"]).0, Some(0));
+    assert_eq!(home.listing(), before);
+}

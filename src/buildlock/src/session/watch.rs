@@ -26,6 +26,8 @@ pub struct Watch {
 impl Watch {
     /// Looks whether a mutator that is not nested in the session waits, for it or for others: the one that came first.
     ///
+    /// One that would itself step aside does not count: two that step aside for each other would never come to an end.
+    ///
     /// Cheap enough to be called many times a second: as long as nobody came, it is one `stat`.
     ///
     /// # Errors
@@ -47,6 +49,7 @@ impl Watch {
                 && l.claim.mode == Mode::Exclusive
                 && l.claim.session != self.session
                 && !l.claim.ancestors.contains(&self.session)
+                && !l.record.as_ref().is_some_and(|r| r.preemptible)
         };
         let mutator = gate.scan()?.into_iter().find(waits).and_then(|l| l.record);
         // A stamp that is still fresh may be shared by a registration that came after this look: then look again.

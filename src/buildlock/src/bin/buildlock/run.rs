@@ -33,8 +33,8 @@ const STEPS_ASIDE_MAX: u32 = 16;
 /// A command to run, and how.
 pub(crate) struct Task {
     pub plan: Plan,
-    /// The lock folder.
-    pub dir: PathBuf,
+    /// The lock folder. A command that takes no lock needs none.
+    pub dir: Option<PathBuf>,
     pub timeout: Timeout,
     pub preemption: Preemption,
     pub parent: ParentsEnd,
@@ -60,15 +60,9 @@ pub(crate) enum ParentsEnd {
 
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let plan = Plan::of(&args.mode, &args.command)?;
-    let Some(dir) = args.dir.clone().or_else(|| plan.folder()) else {
-        return Err(Failure {
-            text: "these rules name no lock folder of their own: give one with --dir".to_owned(),
-            code: EXIT_OURS,
-        });
-    };
     Task {
+        dir: args.dir.clone().or_else(|| plan.folder()),
         plan,
-        dir,
         timeout: timeout(args)?,
         preemption: if args.preemptible {
             Preemption::StepAside
@@ -108,10 +102,15 @@ impl Task {
             Hold::None | Hold::Shared => Mode::Shared,
             Hold::Exclusive => Mode::Exclusive,
         };
+        let dir = self.dir.as_ref().ok_or_else(|| Failure {
+            text: "these rules name no lock folder of their own: give one with --dir".to_owned(),
+            code: EXIT_OURS,
+        })?;
+        let registry = Registry::open(dir)?;
         let cancel = Cancel::new();
         let listener = Listener::start(&cancel)?;
         let ending = Ending::new(self.preemption, self.parent, &cancel);
-        match self.run_under_sessions(mode, &cancel, &listener, &ending) {
+        match self.run_under_sessions(&registry, mode, &cancel, &listener, &ending) {
             Ok(status) => Ok(end_like(status)),
             Err(Stop::Cancelled) if ending.parent_is_gone() => Ok(die_of(SIGHUP)),
             Err(Stop::Cancelled) => Ok(listener.die_of_it()),
@@ -123,12 +122,12 @@ impl Task {
     /// One session after another, until the command was left to come to its end.
     fn run_under_sessions(
         &self,
+        registry: &Registry,
         mode: Mode,
         cancel: &Cancel,
         listener: &Listener,
         ending: &Ending,
     ) -> Result<ExitStatus, Stop> {
-        let registry = Registry::open(&self.dir)?;
         let mut timeout = self.timeout;
         let mut aside = 0;
         loop {
@@ -137,8 +136,8 @@ impl Task {
             if may_step_aside {
                 request = request.preemptible();
             }
-            let session = Session::acquire(&registry, request)?;
-            say_what_is_unfinished(&session);
+            let session = Session::acquire(registry, request)?;
+            self.say_what_is_unfinished(&session);
             let watched = may_step_aside.then(|| session.watch());
             match self.run_under_session(session, watched, cancel, listener, ending)? {
                 ControlFlow::Break(status) => return Ok(status),
@@ -204,7 +203,7 @@ impl Task {
             return self.prepare_alone(preparation, session, cancel, listener);
         };
         let inputs = preparation.probe_inputs.as_ref();
-        let memo = inputs.map(|inputs| Memo::of(&self.dir, &probe, inputs));
+        let memo = inputs.map(|inputs| Memo::of(session.registry_path(), &probe, inputs));
         if memo.as_ref().is_some_and(|memo| memo.stands(session.epoch())) {
             return Ok(None);
         }
@@ -230,6 +229,17 @@ impl Task {
         let prepared = Child::start(self.plan.prepare(preparation), session, listener)?.wait(listener)?;
         session.downgrade()?;
         Ok((!prepared.success()).then_some(prepared))
+    }
+
+    fn say_what_is_unfinished(&self, session: &Session) {
+        // A proxy is started many times a second, by programs that read what it says: its mutator will say it.
+        let quiet = self.plan.shims().is_some() && session.mode() == Mode::Shared;
+        if let Some(mutator) = session.unfinished().filter(|_| !quiet) {
+            let (command, pid) = (mutator.command_line(), mutator.who.pid);
+            print::note(&format!(
+                "{command} (pid {pid}) died while it held this lock; what it changed may be half done"
+            ));
+        }
     }
 
     /// After a program that may have rewritten our shims, such as `rustup self update`.
@@ -259,15 +269,6 @@ impl Task {
             .timeout(timeout)
             .timeout_advice("--timeout sets how long to wait")
             .on_wait(on_wait)
-    }
-}
-
-fn say_what_is_unfinished(session: &Session) {
-    if let Some(mutator) = session.unfinished() {
-        let (command, pid) = (mutator.command_line(), mutator.who.pid);
-        print::note(&format!(
-            "{command} (pid {pid}) died while it held this lock; what it changed may be half done"
-        ));
     }
 }
 

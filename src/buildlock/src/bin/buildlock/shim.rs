@@ -43,11 +43,9 @@ fn run_real(program: &Path, shims: Shims) -> Result<ExitCode, Failure> {
     };
     let command: Vec<OsString> = std::iter::once(name.to_owned()).chain(words).collect();
     let plan = Plan::by_rules(shims.rules(), command);
-    let dir = shims.lock_folder().or_else(|| plan.folder());
-    let dir = dir.ok_or_else(|| ours(no_folder(shims.path())))?;
     Task {
+        dir: shims.lock_folder().or_else(|| plan.folder()),
         plan: plan.with_shims(shims),
-        dir,
         timeout: Timeout::Never,
         preemption: Preemption::None,
         parent: ParentsEnd::Ignored,

@@ -94,16 +94,14 @@ impl Ending {
     }
 
     fn watch_parent(&self, cancel: Cancel) {
+        // Found now, not by the thread: who ends before it runs would be taken for one who never was.
+        let Ok(Some(parent)) = Parent::find() else {
+            // Gone already, or the init of a container: nobody whose end could still be seen.
+            return;
+        };
         let (gone, now) = (Arc::clone(&self.parent_is_gone), Arc::clone(&self.now));
         let watch = move || {
-            let parent = Parent::find();
-            if let Ok(None) = parent {
-                // Gone already, or the init of a container: nobody whose end could still be seen.
-                return;
-            }
-            if let Ok(Some(parent)) = parent
-                && parent.wait_until_gone().is_ok()
-            {
+            if parent.wait_until_gone().is_ok() {
                 gone.store(true, Ordering::SeqCst);
                 cancel.cancel();
                 end(&now, Why::ParentIsGone);
