@@ -136,7 +136,7 @@ impl Gate {
     /// floor, and either ahead of `me` or among those that were granted.
     #[must_use]
     pub fn may_block(&self, ticket: Ticket, me: Ticket) -> bool {
-        ticket >= self.floor && ticket != me && (ticket < me || ticket <= self.granted)
+        ticket >= self.floor && (ticket < me || (ticket > me && ticket <= self.granted))
     }
 
     /// The name under which the session that takes the next ticket will be known.
@@ -214,6 +214,11 @@ mod tests {
             },
             Gate {
                 granted: Ticket(18),
+                ..gate()
+            },
+            Gate { epoch: 18, ..gate() },
+            Gate {
+                next: Ticket(1 << 63),
                 ..gate()
             },
         ] {

@@ -184,6 +184,32 @@ mod tests {
     }
 
     #[test]
+    fn a_grant_moves_the_marks_before_the_record_says_so() {
+        let gate = Gate::new(RegistryId(1)).with_ticket_taken();
+        let mut waiting = sample(1);
+        waiting.claim.state = State::Waiting;
+        let granted = Record {
+            granted_unix_ms: Some(7),
+            ..sample(1)
+        };
+        let writes = [
+            Write::Gate(gate.with_grant(&granted.claim)),
+            Write::ReplaceRecord(granted),
+        ];
+        assert_eq!(grant(gate, waiting, 7), writes);
+    }
+
+    #[test]
+    fn what_takes_must_succeed_and_what_lets_go_goes_on() {
+        let gate = Gate::new(RegistryId(1));
+        assert!(register(gate, sample(1)).iter().all(|w| !w.may_fail()));
+        assert!(grant(gate, sample(1), 0).iter().all(|w| !w.may_fail()));
+        assert!(finish(Ticket(1), Mark::Goes).iter().all(Write::may_fail));
+        // What was not kept as a mark must not be removed, or the mark would be lost.
+        assert!(!Write::KeepUnfinished(Ticket(1)).may_fail());
+    }
+
+    #[test]
     fn letting_go_frees_the_lock_last_and_unregisters_first() {
         let writes = let_go(Ticket(3));
         assert_eq!(writes.first(), Some(&Write::RemoveLock(Ticket(3))));

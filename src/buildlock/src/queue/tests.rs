@@ -243,3 +243,12 @@ fn the_short_way_for_strangers_agrees_with_the_rule() {
         }
     }
 }
+
+#[test]
+fn a_ticket_has_one_spelling_and_is_possible() {
+    assert_eq!(Ticket::parse("7"), Some(Ticket(7)));
+    assert_eq!(Ticket::parse("9223372036854775807"), Some(Ticket(u64::MAX / 2)));
+    for bad in ["", "0", "07", "+7", "-7", " 7", "seven", "9223372036854775808"] {
+        assert_eq!(Ticket::parse(bad), None, "{bad:?}");
+    }
+}

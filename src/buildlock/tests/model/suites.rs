@@ -85,13 +85,6 @@ pub(crate) const LONG: [Suite; 7] = [
         give_ups: 1,
     },
     Suite {
-        name: "every write, three trees, gives up",
-        casts: three_trees,
-        grain: Grain::Write,
-        kills: 1,
-        give_ups: 1,
-    },
-    Suite {
         name: "every write, a pair and a stranger, two killed",
         casts: a_pair_and_a_stranger,
         grain: Grain::Write,
@@ -104,6 +97,13 @@ pub(crate) const LONG: [Suite; 7] = [
         grain: Grain::Call,
         kills: 2,
         give_ups: 1,
+    },
+    Suite {
+        name: "every write, a pair and two strangers",
+        casts: a_pair_and_two_strangers,
+        grain: Grain::Write,
+        kills: 1,
+        give_ups: 0,
     },
     Suite {
         name: "every write, four strangers",
@@ -206,13 +206,10 @@ fn three_small_trees() -> Vec<String> {
     casts
 }
 
-fn three_trees() -> Vec<String> {
-    let mut casts = vec![];
-    for strangers in twice(&ALONE) {
-        casts.extend(beside(&ALONE, &[&strangers]));
-        casts.extend(beside(&PAIRS, &[&strangers]));
-    }
-    casts
+fn a_pair_and_two_strangers() -> Vec<String> {
+    let strangers = twice(&["S", "E", "SE"]);
+    let strangers: Vec<_> = strangers.iter().map(String::as_str).collect();
+    beside(&PAIRS, &strangers)
 }
 
 fn three_deep() -> Vec<String> {
@@ -226,11 +223,8 @@ fn tries_and_orphans() -> Vec<String> {
 }
 
 fn four_strangers() -> Vec<String> {
-    let mut casts = vec![];
-    for two in twice(&ALONE) {
-        for others in twice(&["S", "E"]) {
-            casts.push(format!("{two} {others}"));
-        }
-    }
-    casts
+    let (some, others) = (twice(&["S", "SE", "Ed"]), twice(&["S", "E"]));
+    let some: Vec<_> = some.iter().map(String::as_str).collect();
+    let others: Vec<_> = others.iter().map(String::as_str).collect();
+    beside(&some, &others)
 }
