@@ -78,12 +78,7 @@ impl Project {
         let (build, ws) = (self.build_dir(), self.home.path().join("ws"));
         let cache = root().join("build/cache");
         let text = format!(
-            "build.build-dir = {build:?}
-build.cache-dir = {cache:?}
-build.workspaces = [{ws:?}]
-\
-             {pool}{more}
-"
+            "build.build-dir = {build:?}\nbuild.cache-dir = {cache:?}\nbuild.workspaces = [{ws:?}]\n{pool}{more}\n"
         );
         self.write("bootstrap.toml", &text);
     }
