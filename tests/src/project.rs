@@ -68,13 +68,17 @@ impl Project {
         project
     }
 
-    /// Writes `bootstrap.toml`, with `more` lines of dotted keys.
+    /// Writes `bootstrap.toml`, with `more` lines of dotted keys. Unless they say otherwise, its builds share no job tokens
+    /// with others.
     pub fn configure(&self, more: &str) {
+        let pool = match more.contains("build.job-pool") {
+            true => "",
+            false => "build.job-pool = \"build-dir\"\n",
+        };
         let (build, ws) = (self.build_dir(), self.home.path().join("ws"));
         let cache = root().join("build/cache");
         let text = format!(
-            "build.build-dir = {build:?}\nbuild.cache-dir = {cache:?}\nbuild.workspaces = [{ws:?}]\n\
-             build.job-pool = \"build-dir\"\n{more}\n"
+            "build.build-dir = {build:?}\nbuild.cache-dir = {cache:?}\nbuild.workspaces = [{ws:?}]\n{pool}{more}\n"
         );
         self.write("bootstrap.toml", &text);
     }

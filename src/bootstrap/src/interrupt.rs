@@ -40,6 +40,8 @@ pub struct Interrupts(Arc<State>);
 #[derive(Debug, Default)]
 struct State {
     cancel: Cancel,
+    /// What a signal or a mutator cancels; another one each time that the command starts over.
+    stop: Mutex<Cancel>,
     /// The first signal that came; 0 before.
     signal: AtomicI32,
     /// Whether a mutator wants the build directory, so that all children are killed and none is started.
@@ -79,6 +81,15 @@ impl Interrupts {
         &self.0.cancel
     }
 
+    /// What a signal cancels, and a mutator that wants the build directory: waits of a command that already has its hold.
+    pub(crate) fn stop(&self) -> Cancel {
+        self.current_stop().clone()
+    }
+
+    fn current_stop(&self) -> MutexGuard<'_, Cancel> {
+        self.0.stop.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Goes on unless a signal came.
     ///
     /// # Errors
@@ -100,6 +111,7 @@ impl Interrupts {
     /// Where the processes cannot be found.
     pub(crate) fn displace(&self) -> Result<()> {
         self.0.displaced.store(true, Ordering::SeqCst);
+        self.current_stop().cancel();
         // A child that is being started is in the list by the time that the mutex is free, and a descendant then.
         drop(self.children());
         buildlock::end_descendants()
@@ -112,6 +124,7 @@ impl Interrupts {
     /// As [`Interrupts::check`]: a signal may have come meanwhile.
     pub(crate) fn be_in_place(&self) -> Result<()> {
         self.0.displaced.store(false, Ordering::SeqCst);
+        *self.current_stop() = Cancel::new();
         self.check()
     }
 
@@ -159,6 +172,7 @@ impl Interrupts {
             .compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst);
         tracing::debug!(signal, ?reach, first = first.is_ok(), "a signal came");
         self.0.cancel.cancel();
+        self.current_stop().cancel();
         let children = self.children();
         self.0.bell.notify_all();
         if first.is_err() {

@@ -31,7 +31,7 @@ pub(crate) struct Tokens {
 /// token.
 ///
 /// # Errors
-/// Where the pool cannot be used, or a signal came.
+/// Where the pool cannot be used, a signal came, or a mutator for which the command steps aside.
 pub(crate) fn provide(ctx: &Context, command: &mut Command) -> Result<Tokens> {
     let nobody = Tokens { _server: None };
     if matches!(ctx.outer, Outer::Served(_)) || ctx.flags.dry_run {
@@ -110,7 +110,7 @@ fn serve(ctx: &Context, style: Style, command: &mut Command) -> buildlock::Resul
     let mut joining = Joining::new(label.to_string_lossy())
         .command(hold::command_line())
         .memory_limits(memory_limits(build))
-        .cancel(ctx.interrupts.cancel())
+        .cancel(&ctx.interrupts.stop())
         .on_wait(|waiting| line.update(waiting));
     if let Some(jobs) = ctx.flags.jobs {
         joining = joining.jobs_max(jobs.get());

@@ -42,12 +42,37 @@ fn cargo(site: &Site) -> Command {
     command
 }
 
-/// A program that the sampler knows by its name.
+/// A command line that the sampler knows by its program's name, and that goes on when the site's gate opens: so that as
+/// many run at once as may, however slow the machine. Only what the shell itself can do: what it started would bear its name
+/// for a moment, and be counted.
 fn step(site: &Site, folder: &str) -> String {
-    let path = site.path().join(folder).join("poolstep");
-    std::fs::create_dir_all(path.parent().expect("a folder")).expect("room");
-    std::fs::copy("/bin/sleep", &path).expect("room");
-    path.display().to_string()
+    let program = site.path().join(folder).join("poolstep");
+    std::fs::create_dir_all(program.parent().expect("a folder")).expect("room");
+    std::fs::copy("/bin/sh", &program).expect("room");
+    if !gate(site).exists() {
+        rustix::fs::mkfifoat(rustix::fs::CWD, gate(site), rustix::fs::Mode::RWXU).expect("a gate");
+    }
+    let (go, gate) = (site.path().join("go"), gate(site));
+    // To open a fifo is to wait for the other end.
+    let script = format!("[ -e {} ] || read x <{}", go.display(), gate.display());
+    format!("{} -c '{script} || :'", program.display())
+}
+
+fn gate(site: &Site) -> std::path::PathBuf {
+    site.path().join("gate")
+}
+
+/// Lets those go on that wait at the gate now.
+fn open_gate(site: &Site) {
+    use std::os::unix::fs::OpenOptionsExt;
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    // Where nobody waits this fails, and need not be done.
+    drop(
+        std::fs::File::options()
+            .write(true)
+            .custom_flags(nonblocking)
+            .open(gate(site)),
+    );
 }
 
 fn make(site: &Site) -> Command {
@@ -56,7 +81,7 @@ fn make(site: &Site) -> Command {
     // Half of them under a second make, which must take part, too.
     let (own, nested) = targets.split_at(JOBS / 2);
     let text = format!(
-        "all: {} sub\nsub:\n\t+$(MAKE) {}\n{}:\n\t{step} 0.05\n.PHONY: all sub {}\n",
+        "all: {} sub\nsub:\n\t+$(MAKE) {}\n{}:\n\t{step}\n.PHONY: all sub {}\n",
         own.join(" "),
         nested.join(" "),
         targets.join(" "),
@@ -72,7 +97,7 @@ fn ninja(site: &Site) -> Command {
     let step = step(site, "ninja");
     let steps = (0..JOBS).map(|n| format!("build t{n}: step\n"));
     let text = format!(
-        "rule step\n  command = exec {step} 0.05\n{}",
+        "rule step\n  command = exec {step}\n{}",
         steps.collect::<String>()
     );
     write(&site.path().join("ninja/build.ninja"), &text);
@@ -106,8 +131,9 @@ fn running(site: &Site) -> usize {
     count
 }
 
-/// Runs all at once, and returns how many jobs were ever seen at once, and what the builds said.
-fn sample(site: &Site, commands: Vec<Command>) -> (usize, Vec<Output>) {
+/// Runs all at once, until `jobs` jobs run, and then to their end. Returns what the builds said.
+#[track_caller]
+fn run(site: &Site, jobs: usize, commands: Vec<Command>) -> Vec<Output> {
     let start = |mut c: Command| {
         c.stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -116,17 +142,25 @@ fn sample(site: &Site, commands: Vec<Command>) -> (usize, Vec<Output>) {
     };
     let mut builds: Vec<_> = commands.into_iter().map(start).collect();
     let mut most = 0;
+    let mut count = || {
+        most = most.max(running(site));
+        assert!(most <= jobs, "{most} run at once");
+        most
+    };
+    site.until("all tokens are used", || count() == jobs);
+    write(&site.path().join("go"), "");
     while builds
         .iter_mut()
         .any(|b| b.try_wait().expect("an answer").is_none())
     {
-        most = most.max(running(site));
+        count();
+        open_gate(site);
         std::thread::sleep(std::time::Duration::from_millis(2));
     }
     let outputs = builds
         .into_iter()
         .map(|b| b.wait_with_output().expect("its words"));
-    (most, outputs.collect())
+    outputs.collect()
 }
 
 #[test]
@@ -138,23 +172,19 @@ fn cargo_make_and_ninja_together_run_as_many_jobs_as_the_pool_has_tokens() {
     } else {
         println!("ninja 1.13 is not there and takes no part: pip install -r tests/requirements.txt");
     }
-    let (most, outputs) = sample(&site, commands);
-    for output in outputs {
+    for output in run(&site, 3, commands) {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{said}");
         let complains = said.contains("jobserver") || said.contains("warning: ");
         assert!(!complains, "{said}");
     }
-    assert_eq!(most, 3);
     assert!(site.snapshot().entries.is_empty());
 }
 
 #[test]
 fn make_is_told_of_the_pool_and_so_is_the_make_below_it() {
     let site = site(4);
-    let (most, outputs) = sample(&site, vec![make(&site)]);
-    assert!(outputs[0].status.success());
-    assert_eq!(most, 4);
+    assert!(run(&site, 4, vec![make(&site)])[0].status.success());
 }
 
 #[test]
@@ -164,7 +194,5 @@ fn ninja_is_told_of_the_pool() {
         return;
     }
     let site = site(4);
-    let (most, outputs) = sample(&site, vec![ninja(&site)]);
-    assert!(outputs[0].status.success());
-    assert_eq!(most, 4);
+    assert!(run(&site, 4, vec![ninja(&site)])[0].status.success());
 }

@@ -16,17 +16,27 @@ fn endless(workers: u32) -> Load {
     }
 }
 
-/// Lets the builds run for a while once all have got going, and returns how many jobs each had running on average.
-fn means<const N: usize>(site: &Site, names: [&str; N]) -> [f64; N] {
-    for name in names {
-        site.until_started(name, 40);
+/// Watches the builds until for a while each has as many jobs running on average as it should: at once on a machine that
+/// does nothing else, and never if the pool is divided in another way.
+#[track_caller]
+fn settles<const N: usize>(site: &Site, shares: [(&str, f64); N]) {
+    let means = || {
+        let from = now_ns();
+        for (name, _) in shares {
+            site.until_started(name, 60);
+        }
+        let (to, log) = (now_ns(), site.log());
+        shares.map(|(name, share)| (log.mean(name, from, to), share))
+    };
+    let mut seen = Vec::new();
+    for _ in 0..50 {
+        let means = means();
+        if means.iter().all(|&(mean, share)| near(mean, share)) {
+            return;
+        }
+        seen.push(means.map(|(mean, _)| mean));
     }
-    let from = now_ns();
-    for name in names {
-        site.until_started(name, 100);
-    }
-    let (to, log) = (now_ns(), site.log());
-    names.map(|name| log.mean(name, from, to))
+    panic!("{shares:?} were never seen: {seen:.1?}");
 }
 
 fn near(mean: f64, ideal: f64) -> bool {
@@ -91,11 +101,7 @@ fn one_that_waits_gets_as_much_as_sixteen_that_wait() {
         let site = site(4);
         let _few = site.build("few", style, endless(2));
         let _many = site.build("many", style, endless(17));
-        let [few, many] = means(&site, ["few", "many"]);
-        assert!(
-            near(few, 2.0) && near(many, 2.0),
-            "{few:.2} and {many:.2} {style:?}"
-        );
+        settles(&site, [("few", 2.0), ("many", 2.0)]);
         assert!(site.log().most_at_once() <= 4);
     }
 }
@@ -116,11 +122,7 @@ fn weights_divide_the_pool() {
             site.build("light", &light, endless(16)),
             site.build("other", &light, endless(16)),
         ];
-        let all @ [heavy, light, other] = means(&site, ["heavy", "light", "other"]);
-        assert!(
-            near(heavy, 4.0) && near(light, 2.0) && near(other, 2.0),
-            "{all:.2?} {style:?}"
-        );
+        settles(&site, [("heavy", 4.0), ("light", 2.0), ("other", 2.0)]);
         assert!(site.log().most_at_once() <= 8);
     }
 }
@@ -135,8 +137,7 @@ fn a_build_holds_no_more_than_its_jobs() {
 
 #[test]
 fn who_arrives_at_a_full_pool_gets_a_further_token_within_a_jobs_length() {
-    // From a fifo the broker gets only about every second token that comes back, as the children read from it, too.
-    for (style, ms_max) in STYLES.into_iter().zip([300.0, 2000.0]) {
+    for style in STYLES {
         let site = site(4);
         let load = Load {
             length_ms: 200,
@@ -144,13 +145,17 @@ fn who_arrives_at_a_full_pool_gets_a_further_token_within_a_jobs_length() {
         };
         let _old = site.build("old", style, load);
         site.until("the pool is full", || site.log().most_at_once() == 4);
-        site.until_started("old", 8);
-        let new = site.build("new", style, load);
-        site.until("it runs two jobs", || site.log().most_at_once_of("new") == 2);
-        let log = site.log();
-        let took = log.ms_until("new", 2, log.first_ns("new").unwrap()).unwrap();
-        println!("a further token after {took:.1} ms {style:?}");
-        assert!(took < ms_max, "{took} ms {style:?}");
-        drop(new);
+        let arrive = |n: u32| {
+            let name = format!("new{n}");
+            site.until_started("old", 8);
+            let _new = site.build(&name, style, load);
+            site.until("it runs two jobs", || site.log().most_at_once_of(&name) >= 2);
+            let log = site.log();
+            log.ms_until(&name, 2, log.first_ns(&name).unwrap()).unwrap()
+        };
+        // From a fifo the broker gets only about every second token that comes back, as the children read from it, too; and
+        // the machine may be busy.
+        let took: Vec<_> = (0..6).map(arrive).take_while(|&ms| ms > 250.0).collect();
+        assert!(took.len() < 6, "{took:.0?} ms {style:?}");
     }
 }

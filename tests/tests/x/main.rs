@@ -6,4 +6,5 @@ mod crash;
 mod faces;
 mod nesting;
 mod order;
+mod tokens;
 mod waiting;

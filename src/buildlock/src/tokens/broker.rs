@@ -226,9 +226,7 @@ impl Broker {
                 self.pause_until = Some(now + PAUSE);
             }
             // Whatever happened: the children must get on with what they have.
-            let served = self
-                .serve(now)
-                .and_then(|()| self.shared.server.wait(self.tick(now)));
+            let served = self.serve(now).and_then(|()| self.sleep(self.tick(now)));
             if let Err(e) = served {
                 // Without its pipes the children fail by themselves, and say so.
                 tracing::warn!(error = %e, "the jobserver failed");
@@ -459,6 +457,14 @@ impl Broker {
         self.lying += count;
         let lent = if leased > 0 { Lent::Anew } else { Lent::Again };
         self.demand.put(now, count, lent);
+        Ok(())
+    }
+
+    fn sleep(&mut self, tick: Duration) -> std::io::Result<()> {
+        let start = Instant::now();
+        self.shared.server.wait(tick)?;
+        // Nothing of it if a token came back first.
+        self.demand.woken_late(start.elapsed().saturating_sub(tick));
         Ok(())
     }
 

@@ -15,6 +15,9 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// The same for a token that others wait for, or that was lent for trial: what a child needs to wake up and take it.
 const PATIENCE_IN_SHORT: Duration = Duration::from_millis(10);
 
+/// The most that is made of the machine's being busy.
+const LAG_MAX: Duration = Duration::from_millis(100);
+
 /// Children that moved a token this recently are at work: as long as nobody else wants it, one spare stays with them.
 const AT_WORK: Duration = Duration::from_millis(300);
 
@@ -46,6 +49,8 @@ pub(super) struct Demand {
     rest_until: Instant,
     /// How long to rest after a failed trial while others want what it costs.
     rest: Duration,
+    /// How late whoever sleeps is woken on this machine just now: children that wait for a token, too.
+    lag: Duration,
 }
 
 impl Demand {
@@ -60,7 +65,18 @@ impl Demand {
             active: now,
             rest_until: now,
             rest: REST_MIN,
+            lag: Duration::ZERO,
         }
+    }
+
+    /// Notes how much later than asked the broker itself was woken. What counts is the worst of late.
+    pub(super) fn woken_late(&mut self, lag: Duration) {
+        self.lag = lag.max(self.lag - self.lag / 4).min(LAG_MAX);
+    }
+
+    /// How long a child that wants a token may take to get it.
+    fn short_patience(&self) -> Duration {
+        PATIENCE_IN_SHORT + self.lag * 2
     }
 
     /// Notes that `lying` tokens are seen, and whether children took or returned some since the last look.
@@ -103,8 +119,8 @@ impl Demand {
     pub(super) fn unused(&mut self, now: Instant, others: Others) -> u32 {
         let idle = now.duration_since(self.active);
         let (patience, kept) = match others {
-            Others::Wait => (PATIENCE_IN_SHORT, 0),
-            Others::DoNot if !self.proven => (PATIENCE_IN_SHORT, 0),
+            Others::Wait => (self.short_patience(), 0),
+            Others::DoNot if !self.proven => (self.short_patience(), 0),
             Others::DoNot if idle < AT_WORK => (PATIENCE, 1),
             Others::DoNot => (PATIENCE, 0),
         };
@@ -132,7 +148,7 @@ impl Demand {
 
     /// How many of the tokens that lie there may still be about to be taken.
     pub(super) fn fresh(&self, now: Instant) -> u32 {
-        if now.duration_since(self.since) < PATIENCE_IN_SHORT {
+        if now.duration_since(self.since) < self.short_patience() {
             self.lying
         } else {
             0
@@ -218,6 +234,25 @@ mod tests {
         assert_eq!(demand.fresh(later), 0);
         assert_eq!(demand.unused(later, Others::DoNot), 0);
         assert_eq!(demand.unused(later, Others::Wait), 1);
+    }
+
+    #[test]
+    fn on_a_busy_machine_children_are_given_more_time() {
+        let start = Instant::now();
+        let mut demand = Demand::new(start);
+        demand.woken_late(Duration::from_millis(30));
+        demand.woken_late(Duration::ZERO);
+        demand.observe(start, 0, false);
+        demand.put(start, 1, Lent::Anew);
+        demand.observe(start, 1, false);
+        assert_eq!(demand.unused(start + PATIENCE_IN_SHORT, Others::Wait), 0);
+        assert_eq!(
+            demand.unused(
+                start + PATIENCE_IN_SHORT + Duration::from_millis(45),
+                Others::Wait
+            ),
+            1
+        );
     }
 
     #[test]
