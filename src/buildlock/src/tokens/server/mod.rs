@@ -13,7 +13,7 @@
 
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::Error;
 
 #[cfg(unix)]
 mod collector;
@@ -56,7 +56,7 @@ pub(super) fn auth_words(auth: &str) -> String {
 
 /// A fifo's path stands in a list of words, so it must not fall apart into several.
 #[cfg(unix)]
-fn one_word(path: &Path) -> Result<&str> {
+fn one_word(path: &Path) -> crate::error::Result<&str> {
     use crate::error::ErrorKind;
     path.to_str()
         .filter(|p| !p.contains(char::is_whitespace) && !p.contains(['\\', '$', '#']))
