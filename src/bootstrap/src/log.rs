@@ -3,8 +3,10 @@
 use std::env;
 use std::io;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::error::{Error, Result};
 
@@ -18,15 +20,15 @@ pub fn start() -> Result<()> {
     let Ok(filter) = env::var(VARIABLE) else {
         return Ok(());
     };
-    let filter = EnvFilter::try_new(&filter).map_err(|e| {
+    // Not `EnvFilter`, whose regular expressions would cost every first `./x` some seconds of compiling.
+    let targets: Targets = filter.parse().map_err(|e| {
         Error::usage(format!("cannot read {VARIABLE}=`{filter}`"))
             .because(e)
             .advice("for example `debug`, or `buildlock=trace,bootstrap=debug`")
     })?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
-        .with_span_events(FmtSpan::CLOSE)
-        .init();
+        .with_span_events(FmtSpan::CLOSE);
+    tracing_subscriber::registry().with(lines).with(targets).init();
     Ok(())
 }
