@@ -194,6 +194,25 @@ fn of_two_trees_that_upgrade_at_once_the_earlier_passes() {
 }
 
 #[test]
+fn an_upgrade_passes_only_holds_whose_own_tree_waits_for_a_later_one() {
+    let mine = stranger(1, Shared, Granted);
+    let me = claim(4, 4, &[1], Exclusive, Waiting);
+    let asks_nothing = stranger(2, Shared, Granted);
+    let asks_itself = [stranger(3, Shared, Granted), claim(5, 3, &[], Exclusive, Waiting)];
+    let [hold, later] = asks_itself.clone();
+    assert_eq!(
+        decide(&[mine.clone(), hold.clone(), later.clone()], &me),
+        Decision::Granted
+    );
+    assert_eq!(
+        decide(&[mine.clone(), asks_nothing, hold.clone(), later], &me),
+        wait(2)
+    );
+    let shared = claim(5, 3, &[], Shared, Waiting);
+    assert_eq!(decide(&[mine, hold, shared], &me), wait(3));
+}
+
+#[test]
 fn a_session_that_upgrades_its_own_hold_is_its_own_ancestor() {
     let mine = stranger(1, Shared, Granted);
     let upgrade = claim(2, 1, &[], Exclusive, Waiting);
@@ -251,4 +270,12 @@ fn a_ticket_has_one_spelling_and_is_possible() {
     for bad in ["", "0", "07", "+7", "-7", " 7", "seven", "9223372036854775808"] {
         assert_eq!(Ticket::parse(bad), None, "{bad:?}");
     }
+}
+
+#[test]
+fn tickets_sessions_and_modes_read_as_in_the_files() {
+    assert_eq!(Ticket(7).to_string(), "7");
+    assert_eq!(SessionId(8).to_string(), "8");
+    assert_eq!(Shared.to_string(), "shared");
+    assert_eq!(Exclusive.to_string(), "exclusive");
 }

@@ -183,10 +183,15 @@ impl World<'_> {
                 let process = &mut state.processes[me];
                 let ticket = state.files.gate.next;
                 let session = process.session.unwrap_or(SessionId(ticket.0));
+                let mut ancestors = process.ancestors.to_vec();
+                if self.grain == Grain::Transition {
+                    // As in `rule_model.py`, where a record names only those that are there.
+                    ancestors.retain(|a| state.files.living().any(|c| c.session == *a));
+                }
                 let claim = Claim {
                     ticket,
                     session,
-                    ancestors: process.ancestors.to_vec(),
+                    ancestors,
                     mode,
                     state: ClaimState::Waiting,
                 };
@@ -239,10 +244,8 @@ impl World<'_> {
             process.passed = Numbers::default();
             let shared = Claim {
                 ticket: state.files.gate.next,
-                session: process.session.expect("who holds has a session"),
-                ancestors: process.ancestors.to_vec(),
                 mode: Mode::Shared,
-                state: ClaimState::Granted,
+                ..(*state.files.records[&hold.ticket]).clone()
             };
             process.holds.push(Hold {
                 ticket: shared.ticket,
