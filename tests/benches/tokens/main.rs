@@ -4,23 +4,26 @@
 //! broker's own time). All of them unless some are named. Run it on an idle machine: `makespan` and `cost` measure the
 //! machine as much as the pool. `ROUNDS=n` sets how often real builds are repeated; 5 unless set.
 
-#![expect(clippy::print_stdout, reason = "it prints what it measured")]
+#![cfg_attr(
+    target_os = "linux",
+    expect(clippy::print_stdout, reason = "it prints what it measured")
+)]
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod builds;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod cost;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod makespan;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod simulated;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod storm;
 
-#[cfg(not(unix))]
+#[cfg(not(target_os = "linux"))]
 fn main() {}
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 fn main() {
     let named: Vec<_> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     let parts: [(&str, fn()); 4] = [
@@ -36,7 +39,7 @@ fn main() {
     }
 }
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 fn site(capacity: u32) -> process_tests::tokens::Site {
     let programs = process_tests::tokens::Programs {
         pooled: env!("CARGO_BIN_EXE_pooled"),
@@ -45,7 +48,7 @@ fn site(capacity: u32) -> process_tests::tokens::Site {
     process_tests::tokens::Site::new(programs, capacity)
 }
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 fn rounds() -> usize {
     std::env::var("ROUNDS")
         .ok()
@@ -54,7 +57,7 @@ fn rounds() -> usize {
 }
 
 /// The value that a part (0 to 1) of all is below or at.
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 fn quantile(values: &[f64], part: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
