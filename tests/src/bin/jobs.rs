@@ -9,7 +9,7 @@ use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use process_tests::tokens::now_ns;
+use process_tests::clock::now_ns;
 
 fn main() {
     let mut arguments = std::env::args().skip(1);

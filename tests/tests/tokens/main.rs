@@ -1,12 +1,16 @@
 //! The token pool, with real processes.
 
-#![cfg(unix)]
-
 use process_tests::tokens::{Programs, Site};
 
+#[cfg(unix)]
 mod clients;
+#[cfg(unix)]
 mod crashes;
+#[cfg(unix)]
 mod joining;
+#[cfg(windows)]
+mod semaphore;
+#[cfg(unix)]
 mod sharing;
 
 fn site(capacity: u32) -> Site {
