@@ -2,6 +2,7 @@
 //!
 //! Processes synchronise by handshake: a line sent, a line read. None sleeps in the hope that another has got somewhere.
 
+pub mod clock;
 pub mod holder;
 pub mod program;
 pub mod project;
@@ -11,5 +12,4 @@ pub mod scene;
 #[cfg(unix)]
 pub mod script;
 pub mod storm;
-#[cfg(unix)]
 pub mod tokens;

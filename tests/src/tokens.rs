@@ -9,15 +9,10 @@ use std::time::{Duration, Instant};
 use buildlock::tokens::{MemoryLimits, PoolSnapshot, TokenPool};
 use tempfile::TempDir;
 
+use crate::clock::now_ns;
+
 /// After this long a test gives up. Nothing waits for it in a test that passes.
 const STUCK: Duration = Duration::from_secs(60);
-
-/// Nanoseconds of a clock that all processes share.
-#[must_use]
-pub fn now_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
-}
 
 /// The programs of this crate, which a test must name: cargo tells their paths to tests only.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +31,7 @@ pub struct Site {
     capacity: u32,
 }
 
-/// A build that takes part, in a process group of its own. Dropping it kills the group.
+/// A build that takes part, in a process group of its own. Dropping it kills the group; on Windows the build's job does that.
 #[derive(Debug)]
 pub struct Build {
     child: Child,
@@ -183,9 +178,12 @@ impl Build {
     #[track_caller]
     #[must_use]
     pub fn start(command: &mut Command) -> Self {
-        use std::os::unix::process::CommandExt;
-        let child = command.process_group(0).stdout(Stdio::piped()).spawn();
-        let mut child = child.unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(command, 0);
+        let mut child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
         let said = BufReader::new(child.stdout.take().expect("a piped stdout"));
         Self { child, said }
     }
@@ -245,13 +243,21 @@ impl Build {
     }
 
     /// Sends a signal to the whole process group; that it is gone is fine.
+    #[cfg(unix)]
     pub fn signal(&self, signal: rustix::process::Signal) {
         let group = rustix::process::Pid::from_child(&self.child);
         let _gone = rustix::process::kill_process_group(group, signal);
     }
 
-    fn kill_group(&self) {
+    #[cfg(unix)]
+    fn kill_group(&mut self) {
         self.signal(rustix::process::Signal::KILL);
+    }
+
+    #[cfg(windows)]
+    fn kill_group(&mut self) {
+        // It may have ended by itself.
+        drop(self.child.kill());
     }
 }
 

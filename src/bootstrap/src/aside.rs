@@ -62,7 +62,27 @@ fn beside(path: &Path) -> io::Result<NamedTempFile> {
 fn keep(new: NamedTempFile, path: &Path) -> io::Result<()> {
     // Otherwise a power failure could leave the new name with no content.
     new.as_file().sync_all()?;
-    new.persist(path).map_err(|e| e.error)?;
+    match new.persist(path) {
+        Ok(_) => Ok(()),
+        #[cfg(windows)]
+        Err(refused) if refused.error.kind() == io::ErrorKind::PermissionDenied && path.is_file() => {
+            replace_running(refused.file, path)
+        }
+        Err(refused) => Err(refused.error),
+    }
+}
+
+/// Windows neither replaces nor removes a program that runs, but lets it have another name.
+#[cfg(windows)]
+fn replace_running(new: NamedTempFile, path: &Path) -> io::Result<()> {
+    let old = beside(path)?.into_temp_path();
+    fs::rename(path, &old)?;
+    new.persist(path).map_err(|refused| {
+        // What stood there still stands.
+        drop(fs::rename(&old, path));
+        refused.error
+    })?;
+    // The old one is removed here unless it runs, and otherwise left over.
     Ok(())
 }
 
@@ -94,6 +114,32 @@ mod tests {
         for path in [program, copied] {
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o755);
         }
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn a_program_that_runs_is_replaced() {
+        use std::process::{Command, Stdio};
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("program.exe");
+        copy(&std::env::current_exe().unwrap(), &program).unwrap();
+        let mut running = Command::new(&program)
+            .args(["--exact", "aside::tests::runs_until_its_input_ends", "--ignored"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        write(&program, b"another").unwrap();
+        assert_eq!(fs::read(&program).unwrap(), b"another");
+        drop(running.stdin.take());
+        assert!(running.wait().unwrap().success());
+    }
+
+    #[cfg(windows)]
+    #[test]
+    #[ignore = "it is played by the child of another test"]
+    fn runs_until_its_input_ends() {
+        io::Read::read_to_end(&mut io::stdin(), &mut Vec::new()).unwrap();
     }
 
     #[test]

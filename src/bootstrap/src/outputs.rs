@@ -77,7 +77,11 @@ impl Outputs {
         for entry in entries {
             let path = entry.map_err(unlisted)?.path();
             if aside::is_left_over(&path) {
-                fs::remove_file(&path).map_err(|e| Error::io("cannot remove", &path, e))?;
+                match fs::remove_file(&path) {
+                    // On Windows a program that was replaced while it ran stays as long as it runs.
+                    Err(e) if cfg!(windows) && e.kind() == io::ErrorKind::PermissionDenied => {}
+                    removed => removed.map_err(|e| Error::io("cannot remove", &path, e))?,
+                }
             } else {
                 // No file that cargo makes is as old as this, so the next copy is not taken for the same.
                 set_modified(&path, SystemTime::UNIX_EPOCH)

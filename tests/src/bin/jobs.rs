@@ -4,62 +4,51 @@
 //! its jobs; together they run COUNT jobs, or go on until they are killed if it is 0. Each start and end is a line in LOG:
 //! `<nanoseconds> <name> <+1 or -1>`, written while the token is held.
 
-#[cfg(not(unix))]
-fn main() {}
+use std::fs::File;
+use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-#[cfg(unix)]
+use process_tests::clock::now_ns;
+
 fn main() {
-    client::run();
-}
-
-#[cfg(unix)]
-mod client {
-    use std::fs::File;
-    use std::io::Write;
-    use std::sync::atomic::{AtomicU64, Ordering};
-    use std::time::Duration;
-
-    use process_tests::tokens::now_ns;
-
-    pub(super) fn run() {
-        let mut arguments = std::env::args().skip(1);
-        let mut next = || arguments.next().expect("LOG NAME WORKERS MILLISECONDS COUNT");
-        let (path, name) = (next(), next());
-        let mut number = || next().parse::<u64>().expect("a number");
-        let (workers, length, count) = (number(), Duration::from_millis(number()), number());
-        let log = File::options()
-            .append(true)
-            .create(true)
-            .open(path)
-            .expect("a log");
-        // SAFETY: nothing else has opened a descriptor yet whose number the environment could name.
-        let client = unsafe { jobserver::Client::from_env() };
-        let left = AtomicU64::new(if count == 0 { u64::MAX } else { count });
-        let note = |step: &str| {
-            let line = format!("{} {name} {step}\n", now_ns());
-            // One write, so that lines of several processes do not mix.
-            (&log).write_all(line.as_bytes()).expect("a line in the log");
-        };
-        let next_job = || {
-            left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
-                .is_ok()
-        };
-        std::thread::scope(|scope| {
-            for worker in 0..workers {
-                let (client, note, next_job) = (client.as_ref(), &note, &next_job);
-                scope.spawn(move || {
-                    while next_job() {
-                        let token = match client {
-                            Some(client) if worker > 0 => Some(client.acquire().expect("a token")),
-                            _ => None,
-                        };
-                        note("+1");
-                        std::thread::sleep(length);
-                        note("-1");
-                        drop(token);
-                    }
-                });
-            }
-        });
-    }
+    let mut arguments = std::env::args().skip(1);
+    let mut next = || arguments.next().expect("LOG NAME WORKERS MILLISECONDS COUNT");
+    let (path, name) = (next(), next());
+    let mut number = || next().parse::<u64>().expect("a number");
+    let (workers, length, count) = (number(), Duration::from_millis(number()), number());
+    let log = File::options()
+        .append(true)
+        .create(true)
+        .open(path)
+        .expect("a log");
+    // SAFETY: nothing else has opened a descriptor yet whose number the environment could name.
+    let client = unsafe { jobserver::Client::from_env() };
+    let left = AtomicU64::new(if count == 0 { u64::MAX } else { count });
+    let note = |step: &str| {
+        let line = format!("{} {name} {step}\n", now_ns());
+        // One write, so that lines of several processes do not mix.
+        (&log).write_all(line.as_bytes()).expect("a line in the log");
+    };
+    let next_job = || {
+        left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
+            .is_ok()
+    };
+    std::thread::scope(|scope| {
+        for worker in 0..workers {
+            let (client, note, next_job) = (client.as_ref(), &note, &next_job);
+            scope.spawn(move || {
+                while next_job() {
+                    let token = match client {
+                        Some(client) if worker > 0 => Some(client.acquire().expect("a token")),
+                        _ => None,
+                    };
+                    note("+1");
+                    std::thread::sleep(length);
+                    note("-1");
+                    drop(token);
+                }
+            });
+        }
+    });
 }

@@ -9,7 +9,8 @@ use buildlock::{Mode, Registry, Request, SESSION_VARIABLE, Session, Timeout};
 use serde::{Deserialize, Serialize};
 
 use super::chance::Chance;
-use super::journal::{Journal, Note, now_ns};
+use super::journal::{Journal, Note};
+use crate::clock::now_ns;
 
 /// How deep sessions nest.
 const DEPTH_MAX: u32 = 3;

@@ -8,8 +8,9 @@ use std::time::Duration;
 use super::actor::Part;
 use super::chance::Chance;
 use super::checker::{self, Findings};
-use super::journal::{Journal, Note, now_ns};
+use super::journal::{Journal, Note};
 use super::processes::{Id, Next, Processes};
+use crate::clock::now_ns;
 use buildlock::{Registry, SESSION_VARIABLE};
 
 /// How long the processes may take to end once the storm is over.

@@ -1,14 +1,17 @@
 //! The token pool, with real processes.
 
-#![cfg(unix)]
-
 use process_tests::tokens::{Programs, Site};
 
 // What runs is counted in /proc.
 #[cfg(target_os = "linux")]
 mod clients;
+#[cfg(unix)]
 mod crashes;
+#[cfg(unix)]
 mod joining;
+#[cfg(windows)]
+mod semaphore;
+#[cfg(unix)]
 mod sharing;
 
 fn site(capacity: u32) -> Site {

@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-use process_tests::tokens::{Build, Load, Site, now_ns};
+use process_tests::clock::now_ns;
+use process_tests::tokens::{Build, Load, Site};
 
 use crate::site;
 

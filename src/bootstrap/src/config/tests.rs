@@ -41,7 +41,8 @@ fn refusal(text: &str) -> String {
         Ok(config) => panic!("{text} was accepted: {config:?}"),
         Err(error) => error
             .to_string()
-            .replace(&root.path().display().to_string(), "[ROOT]"),
+            .replace(&root.path().display().to_string(), "[ROOT]")
+            .replace("[ROOT]\\", "[ROOT]/"),
     }
 }
 

@@ -20,6 +20,9 @@ use super::{Interrupts, Reach};
 /// Its number on Unix, which the exit code 130 is made of.
 const SIGINT: i32 = 2;
 
+/// What 128 + N says in an exit code when the parent is gone.
+pub(super) const HANG_UP: i32 = 1;
+
 /// Whom to tell: the console's handler is given nothing.
 static INTERRUPTS: OnceLock<Interrupts> = OnceLock::new();
 
@@ -63,8 +66,10 @@ pub(super) fn kill(pid: u32) {
     }
 }
 
-/// Does nothing: the console has told it.
-pub(super) fn tell(_pid: u32, _signal: i32) {}
+/// Ends it: what the console did not say cannot be said otherwise.
+pub(super) fn tell(pid: u32, _signal: i32) {
+    kill(pid);
+}
 
 /// Waits for a child's end. Its pid stays its own while whoever started it keeps its handle.
 pub(super) fn wait_until_ended(pid: u32) {

@@ -1,7 +1,7 @@
 """A file system in memory whose `flock` is refused, or granted to everybody: what some network file systems do.
 
-`flockless.py ANSWER FOLDER COMMAND…` mounts it over FOLDER, runs the command, and ends with its exit code. ANSWER is the
-name of an error of errno(3), or `granted`. It needs the right to mount, so run it in a mount namespace.
+`flockless.py ANSWER FOLDER COMMAND…` mounts it over FOLDER, runs the command, and ends with its exit code. ANSWER is
+the name of an error of errno(3), or `granted`. It needs the right to mount, so run it in a mount namespace.
 
 It speaks the kernel's own protocol (fuse(4), linux/fuse.h), and of that only what a lock folder needs.
 """
