@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
 #[cfg(unix)]
+mod adopting;
+#[cfg(unix)]
 mod run;
 #[cfg(unix)]
 mod rustup;
