@@ -6,6 +6,8 @@
 #[cfg(unix)]
 mod adopting;
 #[cfg(unix)]
+mod multiplexer;
+#[cfg(unix)]
 mod run;
 #[cfg(unix)]
 mod rustup;
