@@ -4,6 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
 #[cfg(unix)]
+mod adopting;
+#[cfg(unix)]
+mod multiplexer;
+#[cfg(unix)]
 mod run;
 #[cfg(unix)]
 mod rustup;
