@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::interrupt;
+use crate::messages;
 use crate::tally::{Counting, Tally};
 use crate::tokens::{self, Tokens};
 use crate::workspace::{Chosen, Packages};
@@ -153,16 +154,31 @@ impl<'a> Cargo<'a> {
     }
 
     /// Runs it, and hands on the messages that were not handed on before a command that writes displaced this one.
+    ///
+    /// The last message says whether all went well. A cargo whose compilers were killed says that it did not, so this one is
+    /// kept until it is known that the command was not displaced meanwhile.
     fn run_without_repeats(self) -> Result<Exit> {
         let repeats = &self.ctx.repeats;
-        let mut stdout = io::stdout();
-        self.run_reading(|line| {
-            if repeats.is_new(line) {
-                let written = stdout.write_all(line).and_then(|()| stdout.flush());
-                written.map_err(|e| Error::environment("cannot write cargo's messages").because(e))?;
+        let hand_on = |line: &[u8]| {
+            if !repeats.is_new(line) {
+                return Ok(());
             }
-            Ok(())
-        })
+            let mut stdout = io::stdout().lock();
+            stdout
+                .write_all(line)
+                .and_then(|()| stdout.flush())
+                .map_err(|e| Error::environment("cannot write cargo's messages to stdout").because(e))
+        };
+        let mut last = Vec::new();
+        let exit = self.run_reading(|line| {
+            if messages::is_last(line) {
+                last = line.to_vec();
+                return Ok(());
+            }
+            hand_on(line)
+        })?;
+        hand_on(&last)?;
+        Ok(exit)
     }
 
     /// Runs it, and hands over each line that it writes to stdout, with its line end.

@@ -51,6 +51,11 @@ pub fn read(
     })
 }
 
+/// Whether a message is the one that cargo ends with.
+pub(crate) fn is_last(line: &[u8]) -> bool {
+    line.starts_with(br#"{"reason":"build-finished""#)
+}
+
 /// Most messages are diagnostics, which can be large: they are passed over without being read.
 fn artifact(line: &[u8]) -> Option<Artifact> {
     if !line.starts_with(br#"{"reason":"compiler-artifact""#) {
@@ -125,5 +130,11 @@ mod tests {
         assert!(outputs(&artifact(theirs.as_bytes()).unwrap()).is_empty());
         assert!(artifact(br#"{"reason":"build-finished","success":true}"#).is_none());
         assert!(artifact(b"not JSON\n").is_none());
+    }
+
+    #[test]
+    fn the_last_message_is_told_from_the_others() {
+        assert!(is_last(b"{\"reason\":\"build-finished\",\"success\":false}\n"));
+        assert!(!is_last(PROGRAM.as_bytes()));
     }
 }

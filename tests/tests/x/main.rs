@@ -3,6 +3,7 @@
 #![cfg(unix)]
 
 mod crash;
+mod editor;
 mod faces;
 mod nesting;
 mod order;

@@ -70,9 +70,12 @@ fn build(around: &Surroundings, flags: &Global, settings: &mut Settings) -> Buil
         Some(typed) => paths::absolute(&around.cwd, typed),
         None => build_dir,
     };
-    let lock_timeout = match flags.no_wait {
-        true => LockTimeout::After(Duration::ZERO),
-        false => flags.lock_timeout.unwrap_or(lock_timeout),
+    let lock_timeout = match flags.lock_timeout {
+        _ if flags.no_wait => LockTimeout::After(Duration::ZERO),
+        Some(typed) => typed,
+        // An editor takes a check that ends without a message for one that found nothing, and clears what it shows.
+        None if flags.preemptible => LockTimeout::Never,
+        None => lock_timeout,
     };
     Build {
         workspaces: settings.or("build.workspaces", paths_in(root), || vec![root.to_owned()]),

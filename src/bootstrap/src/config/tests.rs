@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::ColorChoice;
 use snapbox::{IntoData as _, assert_data_eq, str};
@@ -267,6 +268,21 @@ fn flags_are_stronger_than_the_file() {
     assert_eq!(config.build.color, ColorChoice::Always);
     assert_eq!(config.build.verbose, 2);
     assert_eq!(config.build.lock_timeout, LockTimeout::Never);
+}
+
+#[test]
+fn an_editors_check_waits_for_ever_unless_a_flag_says_otherwise() {
+    let root = root_with("build.lock-timeout = 5");
+    let timeout = |line| {
+        load(root.path(), line)
+            .expect("all of this is right")
+            .build
+            .lock_timeout
+    };
+    assert_eq!(timeout("x check --preemptible"), LockTimeout::Never);
+    let five = LockTimeout::After(Duration::from_secs(5));
+    assert_eq!(timeout("x check"), five);
+    assert_eq!(timeout("x check --preemptible --lock-timeout 5"), five);
 }
 
 #[test]
