@@ -11,6 +11,9 @@ SYSTEMS = {"linux": "unknown-linux-gnu", "darwin": "apple-darwin", "win32": "pc-
 MACHINES = {"arm64": "aarch64", "ARM64": "aarch64", "AMD64": "x86_64", "x86": "i686", "i386": "i686"}
 EXE = ".exe" if sys.platform == "win32" else ""
 
+# What a kept probe says, and how it was found out: an answer of an older launcher is asked for anew.
+PROBE_FORMAT = "2"
+
 
 class Pin:
     """What `src/stage0`, whose header tells the format, pins for the host that we run on."""
@@ -82,7 +85,7 @@ def probe(config: Configuration, name: str) -> tuple[str, str, str] | None:
     if not path:
         return None
     home = os.environ.get("RUSTUP_HOME") or os.path.join(os.path.expanduser("~"), ".rustup")
-    inputs = [stamp(path), os.environ.get("RUSTUP_TOOLCHAIN", ""), stamp(os.path.join(home, "settings.toml"))]
+    inputs = [PROBE_FORMAT, stamp(path), os.environ.get("RUSTUP_TOOLCHAIN", ""), stamp(os.path.join(home, "settings.toml"))]
     folder, below = config.root, ""
     while folder != below:
         inputs += [stamp(os.path.join(folder, file)) for file in ("rust-toolchain", "rust-toolchain.toml")]

@@ -23,7 +23,8 @@ impl Tools {
         std::os::unix::fs::symlink("tool", bin.join("proxy")).unwrap();
         std::os::unix::fs::symlink(bin.join("tool"), bin.join("absolute")).unwrap();
         let rules = "about = \"a tool\"\ndefault = \"shared\"\n[[rule]]\nname = \"changes things\"\nprograms = [\"tool\"]\n\
-                     hold = \"exclusive\"\n[[rule]]\nname = \"looks\"\nprograms = [\"proxy\", \"absolute\", \"missing\"]\nhold = \"shared\"\n";
+                     hold = \"exclusive\"\n[[rule]]\nname = \"looks\"\nprograms = [\"proxy\", \"absolute\", \
+                     \"missing\"]\nhold = \"shared\"\n";
         std::fs::write(tools.0.path().join("rules.toml"), rules).unwrap();
         tools
     }
