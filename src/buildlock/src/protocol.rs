@@ -200,6 +200,11 @@ mod tests {
     }
 
     #[test]
+    fn a_lease_is_one_write() {
+        assert_eq!(lease(sample(1)), [Write::ReplaceRecord(sample(1))]);
+    }
+
+    #[test]
     fn what_takes_must_succeed_and_what_lets_go_goes_on() {
         let gate = Gate::new(RegistryId(1));
         assert!(register(gate, sample(1)).iter().all(|w| !w.may_fail()));

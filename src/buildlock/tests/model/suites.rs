@@ -62,7 +62,7 @@ pub(crate) const SHORT: [Suite; 6] = [
 ];
 
 /// Searched on demand: `cargo test --release --test model -- --ignored`.
-pub(crate) const LONG: [Suite; 7] = [
+pub(crate) const LONG: [Suite; 6] = [
     Suite {
         name: "every write, two pairs",
         casts: two_pairs,
@@ -101,13 +101,6 @@ pub(crate) const LONG: [Suite; 7] = [
     Suite {
         name: "every write, a pair and two strangers",
         casts: a_pair_and_two_strangers,
-        grain: Grain::Write,
-        kills: 1,
-        give_ups: 0,
-    },
-    Suite {
-        name: "every write, four strangers",
-        casts: four_strangers,
         grain: Grain::Write,
         kills: 1,
         give_ups: 0,
@@ -220,11 +213,4 @@ fn tries_and_orphans() -> Vec<String> {
     let mut casts = twice(&["s", "e", "Se", "Sl", "El", "Eld", "E"]);
     casts.extend(beside(&["Sk(e)", "Elk(S)", "Slkw(E)", "Sk(Sk(E))"], &["e", "E"]));
     casts
-}
-
-fn four_strangers() -> Vec<String> {
-    let (some, others) = (twice(&["S", "SE", "Ed"]), twice(&["S", "E"]));
-    let some: Vec<_> = some.iter().map(String::as_str).collect();
-    let others: Vec<_> = others.iter().map(String::as_str).collect();
-    beside(&some, &others)
 }
