@@ -12,6 +12,7 @@ from typing import IO, Any
 
 Message = dict[str, Any]
 STUCK_SECONDS = 180
+ERROR = 1
 FLYCHECK = "rust-analyzer/flycheck/"
 
 CAPABILITIES = {
@@ -83,9 +84,10 @@ class Client:
         """How the protocol calls a file of the workspace."""
         return (self.root / name).as_uri()
 
-    def diagnostics(self, name: str, source: str = "rustc") -> list[Message]:
-        """The last word on a file, as far as it comes from `source`."""
-        return [one for one in self.published.get(self.uri(name), []) if one.get("source") == source]
+    def errors(self, name: str, source: str = "rustc") -> list[Message]:
+        """The errors in the last word on a file, as far as they come from `source`. Hints at other places are none."""
+        published = self.published.get(self.uri(name), [])
+        return [one for one in published if one.get("source") == source and one["severity"] == ERROR]
 
     def until(self, what: str, is_so: Callable[[], bool], seconds: float = STUCK_SECONDS) -> float:
         """Waits until the server has made something true; gives the seconds that it took."""

@@ -36,8 +36,8 @@ def shows_the_error_after_one_check(client: Client, before: int) -> None:
     """What must be seen in the end, whatever happened meanwhile: the one error, once, and no false one."""
     client.until("the check ends", lambda: client.ended > before and client.begun == client.ended)
     require(client.ended == before + 1, f"one check was to run, and {client.ended - before} did")
-    client.until("the error is shown once", lambda: len(client.diagnostics(BROKEN)) == 1)
-    code = client.diagnostics(BROKEN)[0]["code"]
+    client.until("the error is shown once", lambda: len(client.errors(BROKEN)) == 1)
+    code = client.errors(BROKEN)[0]["code"]
     require(code == "E0308", f"the error is {code}")
     others = [uri for uri, found in client.published.items() if found and uri != client.uri(BROKEN)]
     require(not others, f"files without an error are shown with one: {others}")
@@ -138,7 +138,7 @@ def many_saves(project: Project) -> str:
         a_check_begins(client)
     project.gate.open()
     client.until("all checks end", lambda: client.begun == client.ended)
-    client.until("the error is shown once", lambda: len(client.diagnostics(BROKEN)) == 1)
+    client.until("the error is shown once", lambda: len(client.errors(BROKEN)) == 1)
     require(not client.complaints, f"rust-analyzer complains: {client.complaints}")
     project.until("no session is left", lambda: not project.sessions())
     return f"{client.begun} checks begun"
