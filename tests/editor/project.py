@@ -213,11 +213,9 @@ class Project:
         """The records of the sessions, the oldest first."""
         records = []
         for path in (self.build / "session").glob("[0-9]*.json"):
-            # A session may end between the two.
-            try:
+            # A session may end between the two, and a record that is being created may still be empty.
+            with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
                 records.append(json.loads(path.read_text()))
-            except FileNotFoundError:
-                continue
         return sorted(records, key=lambda record: int(record["ticket"]))
 
     def session(self, label: str, state: str) -> dict[str, Any] | None:
