@@ -170,7 +170,7 @@ impl Session {
     }
 
     /// How many exclusive grants there had been when this session was granted, its own included. Two readers that see the
-    /// same number saw the same state.
+    /// same number saw the same state, unless they are nested in a mutator that still runs.
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.epoch

@@ -149,7 +149,7 @@ fn the_configured_patience_is_not_that_of_an_editors_check() {
 #[test]
 fn a_check_ends_with_the_process_that_started_it() {
     let project = Project::new();
-    let mut x = project.command_gated(&["check", "--exit-with-parent"]);
+    let x = project.command_gated(&["check", "--exit-with-parent"]);
     // A shell that is killed tells its children nothing. It must not become the check itself, hence the second command.
     let mut shell = Command::new("sh");
     shell

@@ -13,7 +13,7 @@ use crate::wait::Cancel;
 pub enum Timeout {
     /// As long as it takes.
     Never,
-    /// Not at all: what cannot be had now is a [`ErrorKind::Timeout`].
+    /// Not at all: what cannot be had now is a [`ErrorKind::Timeout`](crate::ErrorKind::Timeout).
     AtOnce,
     /// This long.
     After(Duration),
@@ -134,7 +134,7 @@ impl<'a> Request<'a> {
     }
 
     /// Says in the record that this session steps aside when a mutator queues. That it does so is its owner's business: see
-    /// [`Session::watch`].
+    /// [`Session::watch`](crate::Session::watch).
     #[must_use]
     pub fn preemptible(mut self) -> Self {
         self.preemptible = true;

@@ -31,7 +31,7 @@ impl Watch {
     /// Cheap enough to be called many times a second: as long as nobody came, it is one `stat`.
     ///
     /// # Errors
-    /// As [`Session::acquire`].
+    /// As [`Session::acquire`](crate::Session::acquire).
     pub fn wanted_by(&mut self) -> Result<Option<Record>> {
         let changed = self.registry.folder().gate_changed()?;
         if self.seen == Some(changed) {
