@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::faults;
@@ -15,8 +15,11 @@ use crate::scan::{self, Ahead, Liveness, Living, View};
 use crate::sys;
 use crate::wait::{Blocked, Cancel, Then};
 
-/// How often to try for the gate before a thread is started to wait for it. It is held for microseconds.
+/// How often to try for the gate before a thread is started to wait for it. It is held for microseconds, so the first tries
+/// follow each other at once, and the others after a nap.
 const GATE_TRIES: u32 = 64;
+const GATE_YIELDS: u32 = 16;
+const GATE_NAP: Duration = Duration::from_millis(1);
 
 /// The folder in which sessions meet. No daemon: whoever comes reads it, and writes it under the gate.
 #[derive(Clone, Debug)]
@@ -105,13 +108,21 @@ impl Registry {
     fn lock_gate(&self, patience: &Patience<'_>) -> Result<File> {
         let failed = |e| Error::io("cannot lock the lock folder's gate", self.path(), e);
         let file = self.folder.open_gate()?;
-        for _ in 0..GATE_TRIES {
+        // Who waits in the kernel is woken with all the others that do, and its thread must then wake this one, while the
+        // gate is held: where many come at once that is slower than to come back.
+        for nth in 0..GATE_TRIES {
             if sys::try_lock_exclusive(&file).map_err(failed)? {
                 return Ok(file);
             }
-            std::thread::yield_now();
+            if patience.cancel.is_cancelled() || patience.deadline.is_some_and(|at| at <= Instant::now()) {
+                break;
+            }
+            match nth {
+                0..GATE_YIELDS => std::thread::yield_now(),
+                _ => std::thread::sleep(GATE_NAP),
+            }
         }
-        // Its holder was stopped, or many come at once: wait in the kernel, but not longer than we may.
+        // Its holder was stopped: wait in the kernel, but not longer than we may.
         let name = "buildlock waits for the gate".to_owned();
         let blocked = Blocked::on(file, Then::Keep, name, patience.cancel).map_err(failed)?;
         match blocked.wait(patience.deadline) {
@@ -121,6 +132,11 @@ impl Registry {
             }
             None => Err(Error::new(ErrorKind::Timeout, "timed out waiting for the gate of").at(self.path())),
         }
+    }
+
+    /// Looks at the registry without its gate.
+    pub(crate) fn glance(&self) -> Glance<'_> {
+        Glance(&self.folder)
     }
 
     /// Does the writes by which a session lets go of one of its claims. They need no gate.
@@ -321,6 +337,31 @@ impl View for Transition<'_> {
     fn sweep(&mut self, writes: Vec<Write>) -> Result<()> {
         tracing::debug!(?writes, "removing the remains of a dead session");
         self.apply(writes, &mut Locks::new())
+    }
+}
+
+/// The registry as seen by one who passes by, without the gate: sessions may come, go and be granted while one looks. Good
+/// enough to tell a person about it, and to tell whether it is worth entering. Removes nothing.
+#[derive(Debug)]
+pub(crate) struct Glance<'a>(&'a Folder);
+
+impl View for Glance<'_> {
+    type Error = Error;
+
+    fn registered(&mut self) -> Result<Vec<Ticket>> {
+        Ok(self.0.list()?.registered)
+    }
+
+    fn liveness(&mut self, ticket: Ticket) -> Result<Liveness> {
+        self.0.liveness(ticket)
+    }
+
+    fn record(&mut self, ticket: Ticket) -> Result<Option<Record>> {
+        self.0.read_record(ticket)
+    }
+
+    fn sweep(&mut self, _writes: Vec<Write>) -> Result<()> {
+        Ok(())
     }
 }
 

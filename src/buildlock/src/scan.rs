@@ -152,7 +152,10 @@ fn nearest_blocker<V: View>(
 }
 
 /// Looks at one session, and removes it if it is dead.
-fn probe<V: View>(view: &mut V, ticket: Ticket) -> Result<Option<Living>, V::Error> {
+///
+/// # Errors
+/// As the view's.
+pub fn probe<V: View>(view: &mut V, ticket: Ticket) -> Result<Option<Living>, V::Error> {
     let mut liveness = view.liveness(ticket)?;
     if liveness == Liveness::Gone {
         return Ok(None);

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gate::RegistryId;
 use crate::protocol;
-use crate::queue::{Decision, State, Ticket, blockers, may_have_kin};
+use crate::queue::{Decision, State, Ticket, blockers, blocks_stranger, decide, may_have_kin};
 use crate::record::{Record, now_unix_ms};
 use crate::registry::{Locks, Patience, Registry, Transition};
-use crate::scan::Ahead;
+use crate::scan::{self, Ahead};
 use crate::session::waiting::timed_out;
 use crate::session::{Request, Waiting};
+use crate::sys;
 use crate::wait::{Blocked, Then};
 
 /// A look again at the queue although no lock was freed, for what the kernel cannot tell. Half a relative's patience where
@@ -80,9 +81,12 @@ impl Queued<'_> {
                     None => {}
                 }
             }
-            match self.look_again(locks)? {
-                ControlFlow::Break(granted) => return Ok(granted),
-                ControlFlow::Continue(next) => on = next,
+            // Those for whom nothing changed must not crowd the gate, where those queue that were woken.
+            if blocked.is_none() || self.may_be_over(on, locks)? {
+                match self.look_again(locks)? {
+                    ControlFlow::Break(granted) => return Ok(granted),
+                    ControlFlow::Continue(next) => on = next,
+                }
             }
             if self.patience.deadline.is_some_and(|at| at <= Instant::now()) {
                 let holder = self.why()?.holder;
@@ -115,6 +119,25 @@ impl Queued<'_> {
             )
         })?;
         Ok(Some((on, blocked)))
+    }
+
+    /// Whether the wait for `on`, whose lock was not freed, may be over all the same, or have to go on for somebody else.
+    ///
+    /// Seen without the gate, so perhaps a tick late.
+    fn may_be_over(&self, on: Ticket, locks: &Locks) -> Result<bool> {
+        let me = &self.record.claim;
+        let mine = locks.iter().find(|(ticket, _)| *ticket == me.ticket);
+        if mine.is_none_or(|(_, lock)| sys::is_removed(lock).unwrap_or(true)) {
+            return Ok(true);
+        }
+        if may_have_kin(me) {
+            let living = scan::living(&mut self.registry.glance())?;
+            let claims: Vec<_> = living.into_iter().map(|l| l.claim).collect();
+            return Ok(decide(&claims, me) != Decision::Wait(on));
+        }
+        // What stands in a stranger's way does so until it is gone; or until its record can be read, if it could not.
+        let blocker = scan::probe(&mut self.registry.glance(), on)?;
+        Ok(blocker.is_none_or(|living| !blocks_stranger(&living.claim, me)))
     }
 
     /// Decides again under the gate: granted, with the epoch, or whom to wait for.
@@ -150,12 +173,7 @@ impl Queued<'_> {
 
     /// What a person wants to know about the wait.
     fn why(&self) -> Result<Waiting> {
-        let mut gate = self.registry.enter(&Patience {
-            deadline: None,
-            cancel: self.patience.cancel,
-        })?;
-        let living = gate.scan()?;
-        drop(gate);
+        let living = scan::living(&mut self.registry.glance())?;
         let claims: Vec<_> = living.iter().map(|l| l.claim.clone()).collect();
         let ahead = blockers(&claims, &self.record.claim);
         let holder = ahead
