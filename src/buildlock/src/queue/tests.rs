@@ -199,7 +199,7 @@ fn an_upgrade_passes_only_holds_whose_own_tree_waits_for_a_later_one() {
     let me = claim(4, 4, &[1], Exclusive, Waiting);
     let asks_nothing = stranger(2, Shared, Granted);
     let asks_itself = [stranger(3, Shared, Granted), claim(5, 3, &[], Exclusive, Waiting)];
-    let [hold, later] = asks_itself.clone();
+    let [hold, later] = asks_itself;
     assert_eq!(
         decide(&[mine.clone(), hold.clone(), later.clone()], &me),
         Decision::Granted
