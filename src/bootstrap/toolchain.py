@@ -85,7 +85,8 @@ def probe(config: Configuration, name: str) -> tuple[str, str, str] | None:
     if not path:
         return None
     home = os.environ.get("RUSTUP_HOME") or os.path.join(os.path.expanduser("~"), ".rustup")
-    inputs = [PROBE_FORMAT, stamp(path), os.environ.get("RUSTUP_TOOLCHAIN", ""), stamp(os.path.join(home, "settings.toml"))]
+    settings = os.path.join(home, "settings.toml")
+    inputs = [PROBE_FORMAT, stamp(path), os.environ.get("RUSTUP_TOOLCHAIN", ""), stamp(settings)]
     folder, below = config.root, ""
     while folder != below:
         inputs += [stamp(os.path.join(folder, file)) for file in ("rust-toolchain", "rust-toolchain.toml")]

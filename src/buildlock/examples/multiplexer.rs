@@ -82,6 +82,9 @@ impl Home {
     }
 
     fn install(&self, name: &Path, source: &Path) -> Result<()> {
+        if name.file_name() != Some(name.as_os_str()) {
+            return Err(format!("`{}` is a path; a toolchain has a name", name.display()).into());
+        }
         let mut session = Session::acquire(&self.registry, self.request(Mode::Shared, "install"))?;
         let key = key_of(source)?;
         self.provide(&key, source)?;

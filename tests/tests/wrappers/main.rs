@@ -12,4 +12,6 @@ mod run;
 #[cfg(unix)]
 mod rustup;
 #[cfg(unix)]
+mod share;
+#[cfg(unix)]
 mod shim;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::ancestry::Ancestry;
@@ -427,6 +428,14 @@ impl Member {
     /// Where the jobserver cannot be made. The pool is then left.
     pub fn serve(self, style: Style) -> Result<JobServer> {
         JobServer::start(self, style)
+    }
+
+    /// Makes a command's process, and what it starts, count as this build's one job: what joins this pool below it joins at
+    /// once. For a build that is only counted, and serves no jobserver.
+    pub fn name(&self, command: &mut Command) {
+        if let Place::Seat(seat) = &self.place {
+            seat.nesting().tell(command);
+        }
     }
 
     /// Leaves the pool.

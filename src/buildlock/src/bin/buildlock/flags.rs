@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::rules::Jobserver;
+
 /// Runs commands under a session lock, and shows who holds it
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 110)]
@@ -61,7 +63,7 @@ pub(crate) struct BreakArgs {
 }
 
 const RUN_CODES: &str = "\
-Exit codes: the command's own (128+N if signal N ended it); 75 if the wait for the lock timed out; 125 if buildlock \
+Exit codes: the command's own (128+N if signal N ended it); 75 if the wait for the lock, a turn or a token timed out; 125 if buildlock \
 itself failed; 126 if the command could not be started; 127 if it was not found.";
 
 #[derive(Args, Debug)]
@@ -72,7 +74,7 @@ pub(crate) struct RunArgs {
     pub dir: Option<PathBuf>,
     #[command(flatten)]
     pub mode: ModeArgs,
-    /// Wait at most this long for the lock, in seconds
+    /// Wait at most this long, in seconds, for the lock; and as long for a turn of --builds and a first token
     #[arg(long, value_name = "SECS", conflicts_with = "no_wait")]
     pub timeout: Option<f64>,
     /// Fail at once with exit code 75 if the lock cannot be had now
@@ -84,6 +86,8 @@ pub(crate) struct RunArgs {
     /// When the process that started this one ends, kill the command
     #[arg(long)]
     pub exit_with_parent: bool,
+    #[command(flatten)]
+    pub share: ShareArgs,
     /// The command and its arguments
     #[arg(
         required = true,
@@ -92,6 +96,24 @@ pub(crate) struct RunArgs {
         value_name = "COMMAND"
     )]
     pub command: Vec<OsString>,
+}
+
+/// How the command shares the machine with other builds.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Sharing the machine")]
+pub(crate) struct ShareArgs {
+    /// Serve the command a jobserver, whose tokens come from a pool that all builds share; as the rules say unless given, else off.
+    /// pipe is for cargo and any make; fifo for ninja, make 4.4, and what is behind Python. Under a jobserver that there is
+    /// already, the command uses that
+    #[arg(long, value_name = "KIND")]
+    pub jobserver: Option<Jobserver>,
+    /// The folder of the pool, instead of this user's
+    #[arg(long, value_name = "DIR")]
+    pub job_pool: Option<PathBuf>,
+    /// Let at most N heavy builds of this user run at once; the others wait in the order in which they came. With --rules,
+    /// those are heavy that the rules call so, and else every command. While builds of another N run, theirs counts
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub builds: Option<u32>,
 }
 
 #[derive(Args, Debug)]

@@ -64,6 +64,12 @@ pub(crate) struct Rule {
     /// The name of what is to be done first.
     #[serde(default)]
     pub prepare: Option<String>,
+    /// What jobserver the command is served.
+    #[serde(default)]
+    pub jobserver: Jobserver,
+    /// Whether the command counts among those of which `--builds` lets only so many run at once.
+    #[serde(default)]
+    pub heavy: bool,
 }
 
 /// What is to be done before a command.
@@ -108,6 +114,19 @@ pub(crate) enum Hold {
     Shared,
     /// The lock, alone.
     Exclusive,
+}
+
+/// What jobserver a command is served, fed from a token pool.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq, Eq, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Jobserver {
+    /// None.
+    #[default]
+    Off,
+    /// A pair of pipes, which the command inherits.
+    Pipe,
+    /// A named pipe, which also reaches what stands behind programs that close what they inherit.
+    Fifo,
 }
 
 /// The sets that come with this program.

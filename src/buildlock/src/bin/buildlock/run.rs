@@ -1,13 +1,14 @@
 //! `run`: a session around a command that knows nothing of sessions.
 //!
 //! We stay as the command's parent, because a clean end has to be told from a crash, and because a daemon that the command
-//! leaves behind must not hold the lock. Should we be killed, the command, which was lent the lock, keeps it. A command that
-//! takes no lock replaces us.
+//! leaves behind must not hold the lock. Should we be killed, the command, which was lent the lock, keeps it; one that was given
+//! tokens or a turn ends with us, because these do. A command that takes nothing of all this replaces us.
 
 mod child;
 mod ending;
 mod memo;
 mod plan;
+mod share;
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use crate::{EXIT_OURS, Failure, print};
 use child::{Child, become_the_command};
 use ending::{Ending, Why};
 use memo::Memo;
+use share::Share;
 
 pub(crate) use plan::Plan;
 
@@ -38,6 +40,7 @@ pub(crate) struct Task {
     pub timeout: Timeout,
     pub preemption: Preemption,
     pub parent: ParentsEnd,
+    pub share: Share,
 }
 
 /// What to do when a mutator queues behind the command.
@@ -62,6 +65,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let plan = Plan::of(&args.mode, &args.command)?;
     Task {
         dir: args.dir.clone().or_else(|| plan.folder()),
+        share: plan.share().with_flags(&args.share, args.preemptible),
         plan,
         timeout: timeout(args)?,
         preemption: if args.preemptible {
@@ -94,11 +98,11 @@ fn timeout(args: &RunArgs) -> Result<Timeout, Failure> {
 
 impl Task {
     /// Runs the command, and returns the exit code that it ended with.
-    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+    pub(crate) fn run(mut self) -> Result<ExitCode, Failure> {
+        // First of all: it looks at descriptors by their numbers, before we open any of our own.
+        self.share.look_around();
         let mode = match self.plan.hold {
-            Hold::None if self.plan.preparation().is_none() => {
-                return become_the_command(self.plan.command());
-            }
+            Hold::None if self.plan.preparation().is_none() => return self.run_without_a_session(),
             Hold::None | Hold::Shared => Mode::Shared,
             Hold::Exclusive => Mode::Exclusive,
         };
@@ -107,10 +111,31 @@ impl Task {
             code: EXIT_OURS,
         })?;
         let registry = Registry::open(dir)?;
+        self.run_heeding_signals(|cancel, listener, ending| {
+            self.run_under_sessions(&registry, mode, cancel, listener, ending)
+        })
+    }
+
+    /// Nothing but the machine is shared.
+    fn run_without_a_session(self) -> Result<ExitCode, Failure> {
+        if !self.share.wants_anything() {
+            return become_the_command(self.plan.command());
+        }
+        self.run_heeding_signals(|cancel, listener, ending| {
+            let (status, why) = self.run_command(None, None, cancel, listener, ending)?;
+            why.map_or(Ok(status), |_| Err(Stop::Cancelled))
+        })
+    }
+
+    /// Ends as the command ended, or by the signal that came before there was one.
+    fn run_heeding_signals(
+        &self,
+        run: impl FnOnce(&Cancel, &Listener, &Ending) -> Result<ExitStatus, Stop>,
+    ) -> Result<ExitCode, Failure> {
         let cancel = Cancel::new();
         let listener = Listener::start(&cancel)?;
         let ending = Ending::new(self.preemption, self.parent, &cancel);
-        match self.run_under_sessions(&registry, mode, &cancel, &listener, &ending) {
+        match run(&cancel, &listener, &ending) {
             Ok(status) => Ok(end_like(status)),
             Err(Stop::Cancelled) if ending.parent_is_gone() => Ok(die_of(SIGHUP)),
             Err(Stop::Cancelled) => Ok(listener.die_of_it()),
@@ -170,14 +195,15 @@ impl Task {
             return Err(Stop::Cancelled);
         }
         if self.plan.hold == Hold::None {
-            // All that needed the lock is done, and so are we.
+            // All that needed the lock is done.
             session.release()?;
-            return Err(Stop::Replaced);
+            if !self.share.wants_anything() {
+                return Err(Stop::Replaced);
+            }
+            let (status, why) = self.run_command(None, None, cancel, listener, ending)?;
+            return why.map_or(Ok(ControlFlow::Break(status)), |_| Err(Stop::Cancelled));
         }
-        let mut child = Child::start(self.plan.command(), &session, listener)?;
-        let watch = ending.watch(watched)?;
-        let status = child.wait(listener)?;
-        let why = watch.over();
+        let (status, why) = self.run_command(Some(&session), watched, cancel, listener, ending)?;
         self.stand_again(&session)?;
         // Whoever ends a command before its time knows that it may be killed: nothing counts as half done.
         session.release()?;
@@ -187,6 +213,30 @@ impl Task {
             Some(Why::Mutator(_)) if !child::was_killed(status) => Ok(ControlFlow::Break(status)),
             Some(Why::Mutator(record)) => Ok(ControlFlow::Continue(record)),
         }
+    }
+
+    /// The command itself: how it ended, and why if not by itself. A turn and tokens come after the lock, because they are
+    /// for those who work, not for those who wait.
+    fn run_command(
+        &self,
+        session: Option<&Session>,
+        watched: Option<buildlock::Watch>,
+        cancel: &Cancel,
+        listener: &Listener,
+        ending: &Ending,
+    ) -> Result<(ExitStatus, Option<Why>), Stop> {
+        let part = self.share.take(&self.plan.shown(), self.timeout, cancel)?;
+        if cancel.is_cancelled() {
+            return Err(Stop::Cancelled);
+        }
+        let mut command = self.plan.command();
+        part.configure(&mut command);
+        let mut child = Child::start(command, session, listener)?;
+        let watch = ending.watch(watched)?;
+        let status = child.wait(listener)?;
+        let why = watch.over();
+        part.give_back()?;
+        Ok((status, why))
     }
 
     /// Does first what the rule wants to be done first. Returns how that failed, if it did.
@@ -207,7 +257,7 @@ impl Task {
         if memo.as_ref().is_some_and(|memo| memo.stands(session.epoch())) {
             return Ok(None);
         }
-        let probed = Child::start(child::quiet(probe), session, listener)?.wait(listener)?;
+        let probed = Child::start(child::quiet(probe), Some(session), listener)?.wait(listener)?;
         if probed.success() {
             // Under this hold nobody changes anything, so it stands until the next exclusive grant.
             if let Some(memo) = memo {
@@ -226,7 +276,8 @@ impl Task {
         listener: &Listener,
     ) -> Result<Option<ExitStatus>, Stop> {
         session.upgrade(self.request(Mode::Exclusive, self.timeout).cancel(cancel))?;
-        let prepared = Child::start(self.plan.prepare(preparation), session, listener)?.wait(listener)?;
+        let prepared =
+            Child::start(self.plan.prepare(preparation), Some(session), listener)?.wait(listener)?;
         session.downgrade()?;
         Ok((!prepared.success()).then_some(prepared))
     }

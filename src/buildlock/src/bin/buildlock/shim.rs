@@ -45,10 +45,11 @@ fn run_real(program: &Path, shims: Shims) -> Result<ExitCode, Failure> {
     let plan = Plan::by_rules(shims.rules(), command);
     Task {
         dir: shims.lock_folder().or_else(|| plan.folder()),
-        plan: plan.with_shims(shims),
         timeout: Timeout::Never,
         preemption: Preemption::None,
         parent: ParentsEnd::Ignored,
+        share: plan.share(),
+        plan: plan.with_shims(shims),
     }
     .run()
 }

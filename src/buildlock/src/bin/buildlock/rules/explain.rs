@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Hold, Rule, Rules, Words};
+use super::{Hold, Jobserver, Rule, Rules, Words};
 
 /// Explains the match of a command, rule by rule.
 pub(crate) fn explain(rules: &Rules, command: &Words) -> String {
@@ -39,6 +39,14 @@ fn consequences(rules: &Rules, rule: &Rule) -> String {
         if !preparation.probe.is_empty() {
             let _ = write!(text, ", unless `{probe}` succeeds");
         }
+    }
+    match rule.jobserver {
+        Jobserver::Off => {}
+        Jobserver::Pipe => text.push_str("; is served a jobserver (pipe)"),
+        Jobserver::Fifo => text.push_str("; is served a jobserver (fifo)"),
+    }
+    if rule.heavy {
+        text.push_str("; counts for --builds");
     }
     for (name, value) in &rule.env {
         let _ = write!(text, "; with {name}={value}");

@@ -106,3 +106,22 @@ fn the_explanation_names_the_first_rule_that_matches_and_why_others_do_not() {
         "{text}"
     );
 }
+
+#[test]
+fn what_compiles_is_heavy_and_is_served_a_jobserver() {
+    let share = |set: &str, line: &str| {
+        let rules = Rules::load(Path::new(set)).unwrap_or_else(|e| panic!("{}", e.text));
+        let rule = rules.find(&words(line, &rules)).cloned();
+        rule.map(|rule| (rule.jobserver, rule.heavy))
+    };
+    for line in ["cargo build", "cargo +nightly t", "cargo clippy --fix"] {
+        assert_eq!(share("cargo", line), Some((Jobserver::Pipe, true)), "{line}");
+    }
+    for line in ["cargo metadata", "cargo fmt", "cargo --version"] {
+        assert_eq!(share("cargo", line), None, "{line}");
+    }
+    let x_py = |line| share("rust-lang-rust", line);
+    assert_eq!(x_py("python3 x.py check"), Some((Jobserver::Fifo, true)));
+    assert_eq!(x_py("./x.py check --help"), Some((Jobserver::Off, false)));
+    assert_eq!(share("rustup", "cargo build"), Some((Jobserver::Off, false)));
+}

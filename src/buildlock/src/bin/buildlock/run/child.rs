@@ -8,7 +8,7 @@ use buildlock::Session;
 use crate::signals::Listener;
 use crate::{EXIT_CANNOT_START, EXIT_NOT_FOUND, EXIT_OURS, Failure};
 
-/// A process that works for a session.
+/// A process that works for a session, if there is one.
 pub(crate) struct Child {
     child: std::process::Child,
     program: String,
@@ -17,10 +17,12 @@ pub(crate) struct Child {
 impl Child {
     pub(crate) fn start(
         mut command: Command,
-        session: &Session,
+        session: Option<&Session>,
         listener: &Listener,
     ) -> Result<Self, Failure> {
-        session.lend(&mut command);
+        if let Some(session) = session {
+            session.lend(&mut command);
+        }
         let child = command.spawn().map_err(|e| cannot_start(&command, &e))?;
         listener.belong_to(&child);
         let program = command.get_program().display().to_string();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use super::child;
+use super::share::Share;
 use crate::Failure;
 use crate::flags::ModeArgs;
 use crate::rules::{self, Hold, Rule, Rules, Words};
@@ -15,6 +16,7 @@ pub(crate) struct Plan {
     pub hold: Hold,
     rule: Option<Rule>,
     preparation: Option<rules::Preparation>,
+    share: Share,
     /// The lock folder that the rules name.
     folder: Option<PathBuf>,
     command: Vec<OsString>,
@@ -46,6 +48,7 @@ impl Plan {
             hold,
             rule: None,
             preparation: None,
+            share: Share::without_rules(),
             folder: None,
             words: Words::of(command, &[]),
             command: command.to_vec(),
@@ -62,6 +65,7 @@ impl Plan {
         Self {
             hold: rule.as_ref().map_or(rules.default, |rule| rule.hold),
             preparation: preparation.cloned(),
+            share: rule.as_ref().map_or_else(Share::default, Share::by_rule),
             rule,
             folder: rules.folder(),
             command,
@@ -78,6 +82,11 @@ impl Plan {
 
     pub(crate) fn shims(&self) -> Option<&Shims> {
         self.shims.as_ref()
+    }
+
+    /// How the command shares the machine, as far as the rules say.
+    pub(crate) fn share(&self) -> Share {
+        self.share.clone()
     }
 
     /// Becomes a program with our own arguments.
