@@ -67,7 +67,7 @@ fn furnish(folder: &Path) {
 
 /// A shell in the folder, in which `buildlock` and the toolchain of this build are found first, and nothing of the user's is.
 fn shell(folder: &Path, script: &str) -> Command {
-    let mut path = vec![beside(buildlock()), beside(Path::new(env!("CARGO")))];
+    let mut path = vec![beside(buildlock()), toolchain()];
     path.extend(split_paths(&var_os("PATH").unwrap()));
     let mut shell = Command::new("sh");
     shell.args(["-eu", "-c", script]).current_dir(folder);
@@ -90,6 +90,15 @@ fn shell(folder: &Path, script: &str) -> Command {
         shell.env_remove(variable);
     }
     shell
+}
+
+/// The real programs of the toolchain: rustup's proxies would look for it in the guide's own empty RUSTUP_HOME.
+fn toolchain() -> PathBuf {
+    let told = Command::new("rustc")
+        .args(["--print", "sysroot"])
+        .output()
+        .unwrap();
+    Path::new(String::from_utf8(told.stdout).unwrap().trim()).join("bin")
 }
 
 fn beside(program: &Path) -> PathBuf {
