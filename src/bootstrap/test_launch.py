@@ -19,12 +19,14 @@ from pathlib import Path
 from dist_server import DistServer, Fault, archive, sha256
 
 SOURCE_ROOT = Path(__file__).resolve().parents[2]
+# As the real one, which answers one question at a time: asked for both, it leaves out the sysroot.
 RUSTC = """\
 #!/bin/sh
 echo rustc "$@" >> "{log}"
-echo "rustc {version} (0123456789 2026-01-01)"
-echo "host: fake-host"
-echo "{sysroot}"
+case $1 in
+    -vV) echo "rustc {version} (0123456789 2026-01-01)"; echo "host: fake-host" ;;
+    --print=sysroot) echo "{sysroot}" ;;
+esac
 """
 # Says that it started, waits to be let on when it is told to, and makes a driver that prints what it is told.
 CARGO = """\
@@ -194,7 +196,7 @@ class FromPath(Launch):
         self.tool("rustc", RUSTC, version="1.96.0")
         out, _ = self.run_x("check")
         self.assertIn("BOOTSTRAP_RUSTC_VERSION=rustc 1.96.0", out)
-        self.assertEqual((self.calls("rustc"), self.calls("cargo")), (2, 2))
+        self.assertEqual((self.calls("rustc"), self.calls("cargo")), (4, 2))
 
     def test_what_rustup_goes_by_makes_rustc_be_asked_again(self) -> None:
         self.run_x("check")
@@ -204,7 +206,7 @@ class FromPath(Launch):
         (self.top / ".rustup" / "settings.toml").write_text("")
         self.run_x("check")
         self.run_x("check", RUSTUP_TOOLCHAIN="nightly")
-        self.assertEqual((self.calls("rustc"), self.calls("cargo")), (4, 1))
+        self.assertEqual((self.calls("rustc"), self.calls("cargo")), (8, 1))
 
     def test_the_drivers_exit_code_is_ours(self) -> None:
         self.run_x("check", code=7, DRIVER_EXITS="7")
@@ -252,7 +254,7 @@ class FromPath(Launch):
         self.assertIn(f"BOOTSTRAP_CARGO={real / 'cargo'}\n", out)
         (real / "rustc").touch()
         self.run_x("check")
-        self.assertEqual((self.calls("rustc"), self.calls("cargo")), (2, 1))
+        self.assertEqual((self.calls("rustc"), self.calls("cargo")), (4, 1))
 
     def test_configured_tools_are_taken_whatever_their_version(self) -> None:
         self.tool("old-rustc", RUSTC, version="1.70.0")

@@ -12,7 +12,7 @@ MACHINES = {"arm64": "aarch64", "ARM64": "aarch64", "AMD64": "x86_64", "x86": "i
 EXE = ".exe" if sys.platform == "win32" else ""
 
 # What a kept probe says, and how it was found out: an answer of an older launcher is asked for anew.
-PROBE_FORMAT = "2"
+PROBE_FORMAT = "3"
 
 
 class Pin:
@@ -100,11 +100,13 @@ def probe(config: Configuration, name: str) -> tuple[str, str, str] | None:
     except (OSError, ValueError):
         pass  # never asked, or not by this version of ours
     import subprocess
+    from functools import partial
 
     try:
-        command = [path, "-vV", "--print=sysroot"]
-        told = subprocess.check_output(command, cwd=config.root, stderr=subprocess.DEVNULL, text=True)
-        version, *more, sysroot = told.splitlines()
+        ask = partial(subprocess.check_output, cwd=config.root, stderr=subprocess.DEVNULL, text=True)
+        # Two questions, because the first answer leaves no room for another.
+        version, *more = ask([path, "-vV"]).splitlines()
+        sysroot = ask([path, "--print=sysroot"]).strip()
         host = next(line.removeprefix("host: ") for line in more if line.startswith("host: "))
         release(version)
     except (OSError, ValueError, LookupError, StopIteration, subprocess.CalledProcessError):
