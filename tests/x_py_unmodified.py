@@ -1,7 +1,7 @@
 """The suite `x-py`: an unmodified `x.py` of rust-lang/rust, run twice at once through `buildlock run`.
 
-RUST_CHECKOUT names the checkout; nothing of it is changed, and all is built in a new folder, from nothing: hours on a
-small machine. Without it everything is skipped.
+RUST_CHECKOUT names the checkout; nothing of it is changed, and all is built in a new folder, from nothing, which takes
+long. Without it everything is skipped.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def main() -> int:
     """Runs the trials; gives the exit code."""
     named = os.environ.get(VARIABLE)
     if not named:
-        print(f"x-py: set {VARIABLE} to a checkout of rust-lang/rust to run this; it takes hours and some 10 GB")
+        print(f"x-py: set {VARIABLE} to a checkout of rust-lang/rust to run this; it builds all anew")
         return total(passed=0, failed=0, skipped=len(TRIALS))
     checkout = Path(named).resolve()
     if not (checkout / "x.py").is_file():
