@@ -81,8 +81,23 @@ fn another() -> Child {
 }
 
 #[test]
-fn the_process_that_started_this_one_is_there() {
-    assert!(buildlock::Parent::find().unwrap().is_some());
+fn the_process_that_started_this_one_is_found() {
+    const CHILD: &str = "STARTED_BY_A_TEST";
+    if std::env::var_os(CHILD).is_some() {
+        assert!(buildlock::Parent::find().unwrap().is_some());
+        return;
+    }
+    let me = std::env::current_exe().unwrap();
+    let child = Command::new(me)
+        .args(["--exact", "the_process_that_started_this_one_is_found"])
+        .env(CHILD, "")
+        .output()
+        .unwrap();
+    assert!(
+        child.status.success(),
+        "{}",
+        String::from_utf8_lossy(&child.stdout)
+    );
 }
 
 #[test]

@@ -293,7 +293,10 @@ mod tests {
                 assert!(!path.exists(), "{} is still there", path.display());
             }
             let bytes = freed.bytes();
-            let name = |path: PathBuf| path.strip_prefix(cache.folder()).unwrap().display().to_string();
+            let name = |path: PathBuf| {
+                let name = path.strip_prefix(cache.folder()).unwrap().display().to_string();
+                name.replace('\\', "/")
+            };
             (
                 freed.parts.into_iter().map(|(path, _)| name(path)).collect(),
                 bytes,
