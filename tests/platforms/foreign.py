@@ -65,6 +65,11 @@ def work_folder(name: str) -> Path:
     return folder
 
 
+def target_folder() -> Path:
+    """Where cargo builds. Both suites build std; they share what runs on this machine, and nothing else of one name."""
+    return work_folder("target")
+
+
 def environment() -> dict[str, str]:
     """What makes cargo use Debian's compiler, and nothing of the caller's own flags."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("CARGO_", "RUST"))}
@@ -75,8 +80,7 @@ def environment() -> dict[str, str]:
         "RUSTC": str(RUSTC),
         "RUSTDOC": str(RUSTDOC),
         "RUSTC_BOOTSTRAP": "1",
-        # Both suites build std; they share what runs on this machine, and nothing else has the same name.
-        "CARGO_TARGET_DIR": str(work_folder("target")),
+        "CARGO_TARGET_DIR": str(target_folder()),
         # Nobody looks at these programs with a debugger, and they link in half the time.
         "CARGO_PROFILE_DEV_DEBUG": "0",
     }

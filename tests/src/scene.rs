@@ -120,12 +120,13 @@ impl Scene {
         self.registry().snapshot().expect("a snapshot")
     }
 
-    /// The files in the lock folder, sorted.
+    /// The files in the lock folder, sorted. What is removed but still open somewhere, on Windows, is gone.
     #[must_use]
     pub fn files(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.folder()).into_iter().flatten().flatten();
         let mut names: Vec<_> = entries
             .map(|e| e.file_name().to_string_lossy().into_owned())
+            .filter(|name| !(cfg!(windows) && name.ends_with(".gone")))
             .collect();
         names.sort();
         names

@@ -136,10 +136,16 @@ impl Site {
     /// If the log makes no sense.
     #[must_use]
     pub fn log(&self) -> JobLog {
-        let text = std::fs::read_to_string(self.home.path().join("log")).unwrap_or_default();
-        // The last line may be half written by a process that was killed.
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        let mut steps: Vec<_> = whole.lines().map(Step::parse).collect();
+        let mut steps = Vec::new();
+        for entry in std::fs::read_dir(self.home.path()).expect("a folder") {
+            let entry = entry.expect("an entry");
+            if entry.file_name().to_string_lossy().starts_with("log.") {
+                let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
+                // The last line may be half written by a process that was killed.
+                let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+                steps.extend(whole.lines().map(Step::parse));
+            }
+        }
         steps.sort_by_key(|s| (s.at_ns, s.change));
         JobLog { steps }
     }

@@ -29,6 +29,7 @@ pub mod stage0;
 
 pub mod aside;
 pub mod dist;
+mod file_times;
 pub mod release;
 pub mod setup;
 pub mod tidy;

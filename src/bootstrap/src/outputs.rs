@@ -2,13 +2,14 @@
 //!
 //! So a program in `host/bin` is never half written, and one that runs is never overwritten: its name gets another file.
 
-use std::fs::{self, File, FileTimes};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::aside;
 use crate::error::{Error, Result};
+use crate::file_times::set_modified;
 
 /// The outputs for the host.
 #[derive(Clone, Debug)]
@@ -95,11 +96,6 @@ impl Outputs {
 fn is_same(place: &Path, length: u64, modified: SystemTime) -> bool {
     fs::metadata(place)
         .is_ok_and(|there| there.len() == length && there.modified().is_ok_and(|at| at == modified))
-}
-
-/// Programs are not writable everywhere, and for their times they need not be.
-fn set_modified(path: &Path, time: SystemTime) -> io::Result<()> {
-    File::open(path)?.set_times(FileTimes::new().set_modified(time))
 }
 
 #[cfg(test)]

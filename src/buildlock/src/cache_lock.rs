@@ -260,7 +260,7 @@ fn open(path: &Path) -> io::Result<File> {
 
 fn read_holder(folder: &Path) -> Option<CacheHolder> {
     let mut text = Vec::new();
-    let file = sys::options().read(true).open(folder.join(HOLDER)).ok()?;
+    let file = sys::open_to_read(&folder.join(HOLDER)).ok()?;
     file.take(HOLDER_SIZE_MAX).read_to_end(&mut text).ok()?;
     serde_json::from_slice(&text).ok()
 }

@@ -194,7 +194,7 @@ impl Folder {
     /// Opens a session's lock file, to probe it or to wait for it; nothing where it is not registered.
     pub(crate) fn open_lock(&self, ticket: Ticket) -> Result<Option<File>> {
         let path = self.lock_path(ticket);
-        match faults::check("open lock").and_then(|()| sys::options().read(true).open(&path)) {
+        match faults::check("open lock").and_then(|()| sys::open_to_read(&path)) {
             Ok(file) => Ok(Some(file)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(Error::io("cannot open the lock of another session", &path, e)),
@@ -310,7 +310,7 @@ fn missing_is_fine(done: io::Result<()>) -> io::Result<()> {
 
 fn read_record_at(path: &Path) -> Result<Option<Record>> {
     let read = faults::check("read record")
-        .and_then(|()| sys::options().read(true).open(path))
+        .and_then(|()| sys::open_to_read(path))
         .and_then(|mut file| read_bounded(&mut file, record::SIZE_MAX));
     match read {
         Ok(bytes) => Ok(Record::parse(&bytes)),

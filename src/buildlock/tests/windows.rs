@@ -1,21 +1,13 @@
-//! What is different on Windows: job objects instead of inherited locks, the console instead of signals, and Python's locks.
-#![cfg(all(windows, feature = "cli"))]
+//! What is different on Windows: job objects instead of inherited locks, and Python's locks. Ctrl-C is typed by
+//! the suite `windows` of `./x test`.
+#![cfg(windows)]
 
 use std::ffi::c_int;
-use std::io::Read;
 use std::os::windows::ffi::OsStrExt;
-use std::os::windows::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-use buildlock::{Ancestry, CacheHolder, CacheLock, Cancel, Mode, Registry, Request, Session, Timeout};
-use windows_sys::Win32::Foundation::STATUS_CONTROL_C_EXIT;
-use windows_sys::Win32::System::Console::{AllocConsole, CTRL_BREAK_EVENT, GenerateConsoleCtrlEvent};
-use windows_sys::Win32::System::Threading::CREATE_NEW_PROCESS_GROUP;
-
-/// After this long a test gives up. Nothing waits for it in a test that passes.
-const STUCK: Duration = Duration::from_secs(60);
+use buildlock::{CacheHolder, CacheLock, Cancel, Timeout};
 
 /// A file opened and locked as Python's `msvcrt.locking` does it.
 struct OfTheCRuntime(c_int);
@@ -78,26 +70,34 @@ fn the_cache_lock_and_the_launchers_exclude_each_other_both_ways() {
     cache_lock(folder.path()).unwrap();
 }
 
-/// Another process of this program, which lives until its input ends.
+/// A process that lives until its input ends.
 fn another() -> Child {
-    Command::new(std::env::current_exe().expect("the path of this program"))
-        .args([
-            "--exact",
-            "the_part_of_another_process",
-            "--ignored",
-            "--nocapture",
-        ])
+    Command::new("cmd")
+        .args(["/c", "set", "/p", "line="])
         .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
+        .stdout(Stdio::null())
         .spawn()
         .expect("it starts")
 }
 
 #[test]
-#[ignore = "it is played by a child of the other tests"]
-fn the_part_of_another_process() {
-    assert!(buildlock::Parent::find().unwrap().is_some());
-    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+fn the_process_that_started_this_one_is_found() {
+    const CHILD: &str = "STARTED_BY_A_TEST";
+    if std::env::var_os(CHILD).is_some() {
+        assert!(buildlock::Parent::find().unwrap().is_some());
+        return;
+    }
+    let me = std::env::current_exe().unwrap();
+    let child = Command::new(me)
+        .args(["--exact", "the_process_that_started_this_one_is_found"])
+        .env(CHILD, "")
+        .output()
+        .unwrap();
+    assert!(
+        child.status.success(),
+        "{}",
+        String::from_utf8_lossy(&child.stdout)
+    );
 }
 
 #[test]
@@ -109,45 +109,4 @@ fn descendants_are_ended_and_this_process_is_not() {
         assert!(child.try_wait().unwrap().is_some(), "it lives on");
     }
     buildlock::spare_descendants().unwrap();
-}
-
-#[test]
-fn ctrl_break_gives_up_a_wait_and_leaves_nothing() {
-    // SAFETY: no pointers are passed. It fails where this process has a console already.
-    unsafe { AllocConsole() };
-    let home = tempfile::tempdir().unwrap();
-    let folder = home.path().join("session");
-    let registry = Registry::open(&folder).unwrap();
-    let request = Request::new(Mode::Exclusive, "test").ancestry(Ancestry::default());
-    let session = Session::acquire(&registry, request).unwrap();
-    let mut waiter = Command::new(env!("CARGO_BIN_EXE_buildlock"))
-        .args(["run", "--shared", "--dir"])
-        .arg(&folder)
-        .args(["--", "cmd", "/c", "exit"])
-        .creation_flags(CREATE_NEW_PROCESS_GROUP)
-        .spawn()
-        .unwrap();
-    let give_up = Instant::now() + STUCK;
-    let waits = || {
-        registry
-            .snapshot()
-            .unwrap()
-            .entries
-            .iter()
-            .any(|e| e.waits_for.is_some())
-    };
-    while !waits() {
-        assert!(Instant::now() < give_up, "it does not wait");
-        std::thread::yield_now();
-    }
-    // SAFETY: no pointers are passed.
-    if unsafe { GenerateConsoleCtrlEvent(CTRL_BREAK_EVENT, waiter.id()) } == 0 {
-        let why = std::io::Error::last_os_error();
-        waiter.kill().unwrap();
-        println!("skipped: no console here: {why}");
-        return;
-    }
-    assert_eq!(waiter.wait().unwrap().code(), Some(STATUS_CONTROL_C_EXIT));
-    assert_eq!(registry.snapshot().unwrap().entries.len(), 1);
-    session.release().unwrap();
 }

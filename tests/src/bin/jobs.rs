@@ -1,11 +1,12 @@
 //! A client of a jobserver whose jobs do nothing but take their time.
 //!
 //! `jobs LOG NAME WORKERS MILLISECONDS COUNT`: one worker runs the implicit job, each other one takes a token for each of
-//! its jobs; together they run COUNT jobs, or go on until they are killed if it is 0. Each start and end is a line in LOG:
-//! `<nanoseconds> <name> <+1 or -1>`, written while the token is held.
+//! its jobs; together they run COUNT jobs, or go on until they are killed if it is 0. Each start and end is a line in
+//! `LOG.<pid>`: `<nanoseconds> <name> <+1 or -1>`, written while the token is held.
 
 use std::fs::File;
 use std::io::Write;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -17,18 +18,17 @@ fn main() {
     let (path, name) = (next(), next());
     let mut number = || next().parse::<u64>().expect("a number");
     let (workers, length, count) = (number(), Duration::from_millis(number()), number());
-    let log = File::options()
-        .append(true)
-        .create(true)
-        .open(path)
-        .expect("a log");
+    // One for each process and one writer at a time: in wine, those that append to a file overwrite each other.
+    let log = File::create_new(format!("{path}.{}", std::process::id())).expect("a log");
+    let log = Mutex::new(log);
     // SAFETY: nothing else has opened a descriptor yet whose number the environment could name.
     let client = unsafe { jobserver::Client::from_env() };
     let left = AtomicU64::new(if count == 0 { u64::MAX } else { count });
     let note = |step: &str| {
         let line = format!("{} {name} {step}\n", now_ns());
-        // One write, so that lines of several processes do not mix.
-        (&log).write_all(line.as_bytes()).expect("a line in the log");
+        let mut log = log.lock().expect("nobody panicked");
+        // One write, so that a kill leaves whole lines, or cuts the last.
+        log.write_all(line.as_bytes()).expect("a line in the log");
     };
     let next_job = || {
         left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))

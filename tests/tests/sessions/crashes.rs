@@ -73,6 +73,10 @@ fn waiters_that_are_killed_in_the_middle_of_the_queue_are_passed_over() {
 }
 
 #[test]
+#[cfg_attr(
+    windows,
+    ignore = "where a removed file keeps its name until it is closed, as in wine, its folder cannot be removed"
+)]
 fn removing_the_folder_under_a_waiter_ends_its_wait_with_an_error_that_says_so() {
     play_with_control(HOLDER, |scene| {
         let (holder, waiter) = (scene.start("holder"), scene.start("waiter"));
@@ -86,6 +90,10 @@ fn removing_the_folder_under_a_waiter_ends_its_wait_with_an_error_that_says_so()
 }
 
 #[test]
+#[cfg_attr(
+    windows,
+    ignore = "where a removed file keeps its name until it is closed, as in wine, its folder cannot be removed"
+)]
 fn a_waiter_does_not_mistake_a_new_registry_in_the_same_place_for_its_own() {
     play_with_control(HOLDER, |scene| {
         let (holder, waiter) = (scene.start("holder"), scene.start("waiter"));

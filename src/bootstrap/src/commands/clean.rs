@@ -187,7 +187,13 @@ mod tests {
             let doomed = outside_of(&kept, build).unwrap();
             doomed
                 .iter()
-                .map(|path| path.strip_prefix(build).unwrap().display().to_string())
+                .map(|path| {
+                    path.strip_prefix(build)
+                        .unwrap()
+                        .display()
+                        .to_string()
+                        .replace('\\', "/")
+                })
                 .collect()
         };
         assert_eq!(

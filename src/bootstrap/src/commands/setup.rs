@@ -243,6 +243,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(windows, ignore = "there is no git in wine")]
     fn the_hook_lies_in_the_repository_or_nowhere() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(hook_path(folder.path()).unwrap_err().exit(), Exit::Environment);

@@ -16,6 +16,7 @@ use buildlock::Snapshot;
 use super::Event;
 use super::toolchain::{Cache, Toolchains};
 use crate::error::{Error, Result};
+use crate::file_times::set_modified;
 
 /// After how long without use a part of the cache is removed without being asked for. Who goes back and forth between two
 /// branches keeps what both need.
@@ -44,7 +45,7 @@ pub fn note_use(folder: &Path) -> io::Result<()> {
     let metadata = fs::metadata(folder)?;
     if unused_for(&metadata) > USE_NOTED_EVERY {
         // Somebody else's cache may not be ours to mark.
-        let _ = fs::File::open(folder).and_then(|folder| folder.set_modified(SystemTime::now()));
+        let _ = set_modified(folder, SystemTime::now());
     }
     Ok(())
 }
@@ -259,10 +260,7 @@ mod tests {
             let path = cache.join(name);
             fs::create_dir_all(&path).unwrap();
             fs::write(path.join("file"), "12345").unwrap();
-            fs::File::open(&path)
-                .unwrap()
-                .set_modified(SystemTime::now() - age)
-                .unwrap();
+            set_modified(&path, SystemTime::now() - age).unwrap();
             path
         }
 
@@ -295,7 +293,10 @@ mod tests {
                 assert!(!path.exists(), "{} is still there", path.display());
             }
             let bytes = freed.bytes();
-            let name = |path: PathBuf| path.strip_prefix(cache.folder()).unwrap().display().to_string();
+            let name = |path: PathBuf| {
+                let name = path.strip_prefix(cache.folder()).unwrap().display().to_string();
+                name.replace('\\', "/")
+            };
             (
                 freed.parts.into_iter().map(|(path, _)| name(path)).collect(),
                 bytes,

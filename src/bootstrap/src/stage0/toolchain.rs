@@ -314,6 +314,7 @@ mod tests {
         let mut names: Vec<_> = fs::read_dir(folder)
             .unwrap()
             .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .map(|name| name.trim_end_matches(std::env::consts::EXE_SUFFIX).to_owned())
             .collect();
         names.sort();
         names

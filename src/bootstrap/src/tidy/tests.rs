@@ -157,9 +157,12 @@ fn a_folder_without_git_is_walked_past_what_is_hidden_or_built() {
     fs::write(folder.path().join("image.rs"), b"\0\r\n").unwrap();
     let report = look(folder.path(), &folder.path().join("build"), Rules::Generic).unwrap();
     assert_eq!(report.files, 1);
-    let shown: Vec<_> = report.findings.iter().map(ToString::to_string).collect();
+    let shown = report
+        .findings
+        .iter()
+        .map(|finding| finding.to_string().replace('\\', "/"));
     assert_eq!(
-        shown,
+        shown.collect::<Vec<_>>(),
         ["src/a.rs: 1 of 2 lines end with a carriage return, the others do not [line-end]"]
     );
 }

@@ -57,6 +57,11 @@ pub(crate) fn replace(new: &Path, path: &Path) -> io::Result<()> {
     std::fs::rename(new, path)
 }
 
+/// Opens a file that somebody may be replacing.
+pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
+    options().read(true).open(path)
+}
+
 /// Removes a file.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     std::fs::remove_file(path)

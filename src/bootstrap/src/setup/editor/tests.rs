@@ -88,7 +88,8 @@ fn every_name_of_every_text_is_filled_in() {
         ] {
             assert!(text.contains(part), "{editor:?} lacks {part}: {text}");
         }
-        assert!(text.contains(&*folder.path().to_string_lossy()), "{text}");
+        let path = folder.path().to_string_lossy().replace('\\', "\\\\");
+        assert!(text.contains(&path), "{text}");
     }
 }
 

@@ -122,6 +122,11 @@ pub(crate) fn replace(new: &Path, path: &Path) -> io::Result<()> {
     std::fs::rename(new, path)
 }
 
+/// Opens a file that somebody may be replacing.
+pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
+    options().read(true).open(path)
+}
+
 /// Removes a file, which others may have open, so that its name is gone when this returns.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     std::fs::remove_file(path)

@@ -19,6 +19,9 @@ use windows_sys::Win32::Storage::FileSystem::{
 /// opens what was just written and shares it with nobody, takes longer.
 const RESISTS_MAX: Duration = Duration::from_secs(2);
 
+/// How long a replacement may keep a file from being opened.
+const OPENS_WITHIN: Duration = Duration::from_millis(50);
+
 /// What the name of a file ends in that is being removed.
 const GONE: &str = "gone";
 
@@ -84,7 +87,7 @@ pub(crate) fn is_removed(file: &File) -> io::Result<bool> {
 /// On NTFS since Windows 10 the standard library's rename replaces a file that others have open for reading. Elsewhere
 /// (FAT, network drives, wine) it is refused until they have closed it: then this tries again for a while.
 pub(crate) fn replace(new: &Path, path: &Path) -> io::Result<()> {
-    insist(|| std::fs::rename(new, path))
+    insist(RESISTS_MAX, || std::fs::rename(new, path))
 }
 
 /// Removes a file, which others may have open, so that its name is gone when this returns.
@@ -97,7 +100,7 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
         path.to_owned()
     } else {
         let aside = path.with_added_extension(GONE);
-        insist(|| std::fs::rename(path, &aside))?;
+        insist(RESISTS_MAX, || std::fs::rename(path, &aside))?;
         aside
     };
     match std::fs::remove_file(&aside) {
@@ -107,9 +110,18 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Opens a file that somebody may be replacing.
+///
+/// # Platform notes
+/// Where the file system knows no POSIX rename, a file cannot be opened in the moment of its replacement. Whoever is not
+/// allowed to read it at all is told so a little later.
+pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
+    insist(OPENS_WITHIN, || options().read(true).open(path))
+}
+
 /// Tries again while somebody else has the file open. Nobody tells when they close it, so this has to look.
-fn insist(mut attempt: impl FnMut() -> io::Result<()>) -> io::Result<()> {
-    let give_up = Instant::now() + RESISTS_MAX;
+fn insist<T>(patience: Duration, mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let give_up = Instant::now() + patience;
     loop {
         match attempt() {
             Err(e) if in_use(&e) && Instant::now() < give_up => {
