@@ -41,7 +41,8 @@ pub(crate) fn write(root: &Path) {
                 source,
                 "pub fn f{f}(x: &[u32]) -> std::collections::BTreeMap<String, Vec<u64>> {{\n    let mut map = \
                  std::collections::BTreeMap::<String, Vec<u64>>::new();\n    for (i, v) in x.iter().enumerate() \
-                 .filter(|(i, _)| i % {} != 1) {{\n        map.entry(format!(\"{{i}}-{f}-{{v}}\")).or_default().extend(x.iter().map(|&y| \
+                 .filter(|(i, _)| i % {} != 1) {{\n        map.entry(format!(\"{{i}}-{f}-{{v}}\")) \
+                 .or_default().extend(x.iter().map(|&y| \
                  u64::from(y) * {f}).rev());\n    }}\n    map.retain(|k, v| k.len() + v.len() > {f});\n    map\n}}",
                 f + 2
             );

@@ -63,8 +63,8 @@ pub(crate) struct BreakArgs {
 }
 
 const RUN_CODES: &str = "\
-Exit codes: the command's own (128+N if signal N ended it); 75 if the wait for the lock, a turn or a token timed out; 125 if buildlock \
-itself failed; 126 if the command could not be started; 127 if it was not found.";
+Exit codes: the command's own (128+N if signal N ended it); 75 if the wait for the lock, a turn or a token timed out; 125 if \
+buildlock itself failed; 126 if the command could not be started; 127 if it was not found.";
 
 #[derive(Args, Debug)]
 #[command(after_help = RUN_CODES)]
@@ -102,7 +102,8 @@ pub(crate) struct RunArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Sharing the machine")]
 pub(crate) struct ShareArgs {
-    /// Serve the command a jobserver, whose tokens come from a pool that all builds share; as the rules say unless given, else off.
+    /// Serve the command a jobserver, whose tokens come from a pool that all builds share; as the rules say unless given,
+    /// else off.
     /// pipe is for cargo and any make; fifo for ninja, make 4.4, and what is behind Python. Under a jobserver that there is
     /// already, the command uses that
     #[arg(long, value_name = "KIND")]
