@@ -19,6 +19,8 @@ pub enum Class {
     MutatorThenReader,
     /// Builds under `Exclusive`, then lets go and becomes the program that it built.
     MutatorThenNothing,
+    /// Asks people without a hold, for they may take their time, and holds `Exclusive` for each thing that it writes.
+    MutatorAfterQuestions,
 }
 
 /// Returns the class of a command line, given `build.lock-mode`.
@@ -47,7 +49,7 @@ pub fn by_command(command: &Command) -> Class {
         Command::Run(_) => Class::MutatorThenNothing,
         Command::Setup(args) => match &args.what {
             Some(SetupCommand::Editor(editor)) if editor.print || editor.check => Class::None,
-            _ => Class::Mutator,
+            _ => Class::MutatorAfterQuestions,
         },
         Command::Build(_)
         | Command::Doc(_)
@@ -67,7 +69,7 @@ pub fn by_command(command: &Command) -> Class {
 fn exclusive(class: Class) -> Class {
     match class {
         Class::Reader | Class::MutatorThenReader => Class::Mutator,
-        Class::None | Class::Mutator | Class::MutatorThenNothing => class,
+        Class::None | Class::Mutator | Class::MutatorThenNothing | Class::MutatorAfterQuestions => class,
     }
 }
 
@@ -83,7 +85,7 @@ mod tests {
 
     #[test]
     fn every_command_has_the_class_that_the_design_gives_it() {
-        use Class::{Mutator, MutatorThenNothing, MutatorThenReader, Reader};
+        use Class::{Mutator, MutatorAfterQuestions, MutatorThenNothing, MutatorThenReader, Reader};
         let table = [
             ("x check", Reader, Mutator),
             ("x check --compile-time-deps", Reader, Mutator),
@@ -104,10 +106,18 @@ mod tests {
             ("x clean --stage0", Mutator, Mutator),
             ("x dist", Mutator, Mutator),
             ("x install", Mutator, Mutator),
-            ("x setup", Mutator, Mutator),
-            ("x setup hook", Mutator, Mutator),
-            ("x setup profile dev", Mutator, Mutator),
-            ("x setup editor vscode", Mutator, Mutator),
+            ("x setup", MutatorAfterQuestions, MutatorAfterQuestions),
+            ("x setup hook", MutatorAfterQuestions, MutatorAfterQuestions),
+            (
+                "x setup profile dev",
+                MutatorAfterQuestions,
+                MutatorAfterQuestions,
+            ),
+            (
+                "x setup editor vscode",
+                MutatorAfterQuestions,
+                MutatorAfterQuestions,
+            ),
             ("x setup editor vscode --print", Class::None, Class::None),
             ("x setup editor vscode --check", Class::None, Class::None),
             ("x lock status", Class::None, Class::None),

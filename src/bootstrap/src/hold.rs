@@ -9,9 +9,9 @@ use buildlock::{ErrorKind, Mode, Record, Registry, Request, Session, Timeout};
 
 use crate::class::{self, Class};
 use crate::config::{Config, LockMode, LockTimeout};
-use crate::error::{Error, Result};
+use crate::context::Context;
+use crate::error::Result;
 use crate::flags::Cli;
-use crate::interrupt::Interrupts;
 use crate::launch::Launch;
 use crate::shell::Shell;
 use crate::waiting::WaitLine;
@@ -24,49 +24,40 @@ pub struct Hold {
 }
 
 impl Hold {
+    /// No hold, before one is taken.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self {
+            session: None,
+            class: Class::None,
+        }
+    }
+
     /// Takes the hold that a command line asks for, and waits for it as long as the configuration says.
     ///
     /// # Errors
     /// Where it cannot be had in time, a signal came, or the lock folder cannot be used.
-    pub fn take(
-        cli: &Cli,
-        config: &Config,
-        launch: &Launch,
-        shell: Shell,
-        interrupts: &Interrupts,
-    ) -> Result<Self> {
-        let class = class::class(cli, config.build.lock_mode);
-        let Some(mode) = first_mode(class) else {
-            say_why_unlocked(cli, config, shell);
-            return Ok(Self { session: None, class });
-        };
-        let registry = Registry::open(&config.build.lock_dir)?;
-        let mut line = WaitLine::new(shell);
-        let request = Request::new(mode, cli.command.name())
-            .command(command_line())
-            .timeout(timeout(config.build.lock_timeout))
-            .timeout_advice(timeout_advice(config.build.lock_timeout))
-            .cancel(interrupts.cancel())
-            .uses(used_of_the_cache(launch))
-            .on_wait(|waiting| line.update(waiting));
-        let request = if cli.global.preemptible {
-            request.preemptible()
-        } else {
-            request
-        };
-        let taken = Session::acquire(&registry, request);
-        drop(line);
-        match taken {
-            Ok(session) => Ok(Self {
-                session: Some(session),
-                class,
-            }),
-            Err(e) if e.kind() == ErrorKind::Cancelled => {
-                interrupts.check()?;
-                Err(Error::bug(e.to_string()))
-            }
-            Err(e) => Err(e.into()),
-        }
+    pub fn take(ctx: &Context, cli: &Cli) -> Result<Self> {
+        let class = class::class(cli, ctx.config.build.lock_mode);
+        say_why_unlocked(cli, &ctx.config, ctx.shell);
+        let session = first_mode(class).map(|mode| acquire(ctx, mode, cli.command.name()));
+        Ok(Self {
+            session: session.transpose()?,
+            class,
+        })
+    }
+
+    /// Takes the hold under which a command that has asked its questions writes.
+    ///
+    /// # Errors
+    /// As [`Hold::take`].
+    pub(crate) fn take_to_write(ctx: &Context, command: &'static str) -> Result<Self> {
+        let class = ctx.hold.class;
+        let session = (class == Class::MutatorAfterQuestions).then(|| acquire(ctx, Mode::Exclusive, command));
+        Ok(Self {
+            session: session.transpose()?,
+            class,
+        })
     }
 
     /// Whether this command may change the build directory now.
@@ -98,7 +89,7 @@ impl Hold {
         match self.class {
             Class::MutatorThenReader => self.session.as_mut().map_or(Ok(()), Session::downgrade)?,
             Class::MutatorThenNothing => self.session.take().map_or(Ok(()), Session::release)?,
-            Class::None | Class::Reader | Class::Mutator => {}
+            Class::None | Class::Reader | Class::Mutator | Class::MutatorAfterQuestions => {}
         }
         Ok(())
     }
@@ -127,9 +118,33 @@ impl Hold {
     }
 }
 
+fn acquire(ctx: &Context, mode: Mode, command: &'static str) -> Result<Session> {
+    let registry = Registry::open(&ctx.config.build.lock_dir)?;
+    let timeout = ctx.config.build.lock_timeout;
+    let mut line = WaitLine::new(ctx.shell);
+    let request = Request::new(mode, command)
+        .command(command_line())
+        .timeout(self::timeout(timeout))
+        .timeout_advice(timeout_advice(timeout))
+        .cancel(ctx.interrupts.cancel())
+        .uses(used_of_the_cache(&ctx.launch))
+        .on_wait(|waiting| line.update(waiting));
+    let request = if ctx.flags.preemptible {
+        request.preemptible()
+    } else {
+        request
+    };
+    Session::acquire(&registry, request).or_else(|error| {
+        if error.kind() == ErrorKind::Cancelled {
+            ctx.interrupts.check()?;
+        }
+        Err(error.into())
+    })
+}
+
 fn first_mode(class: Class) -> Option<Mode> {
     match class {
-        Class::None => None,
+        Class::None | Class::MutatorAfterQuestions => None,
         Class::Reader => Some(Mode::Shared),
         Class::Mutator | Class::MutatorThenReader | Class::MutatorThenNothing => Some(Mode::Exclusive),
     }
@@ -196,6 +211,7 @@ mod tests {
         assert_eq!(first_mode(Class::MutatorThenReader), Some(Mode::Exclusive));
         assert_eq!(first_mode(Class::MutatorThenNothing), Some(Mode::Exclusive));
         assert_eq!(first_mode(Class::None), None);
+        assert_eq!(first_mode(Class::MutatorAfterQuestions), None);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use bootstrap::interrupt::{self, Interrupts};
 use bootstrap::launch::Launch;
 use bootstrap::repeats::Repeats;
 use bootstrap::shell::Shell;
-use bootstrap::{components, log, parent, preempt, recover, relaunch};
+use bootstrap::{log, parent, preempt, recover, relaunch};
 use buildlock::tokens::Outer;
 
 fn main() -> ExitCode {
@@ -53,22 +53,22 @@ fn run(cli: &Cli, shell: &mut Shell) -> Result<Exit> {
     if cli.global.exit_with_parent {
         parent::end_with_it(&interrupts)?;
     }
-    // The one place where a command takes its session: before it, nothing that is shared has been touched.
-    let hold = Hold::take(cli, &config, &launch, *shell, &interrupts)?;
-    if let Some(why) = relaunch::stale_under(&hold, &launch, &components::cache(&config))? {
-        hold.end()?;
-        return relaunch::again(&launch, why, env::args_os().skip(1)).map(Exit::Program);
-    }
     let mut ctx = Context {
         config,
         flags: cli.global.clone(),
         launch,
         shell: *shell,
-        hold,
+        hold: Hold::nothing(),
         interrupts,
         outer,
         repeats: Repeats::default(),
     };
+    // The one place where a command takes its session: before it, nothing that is shared has been touched.
+    ctx.hold = Hold::take(&ctx, cli)?;
+    if let Some(why) = relaunch::stale_under(&ctx)? {
+        ctx.hold.end()?;
+        return relaunch::again(&ctx.launch, why, env::args_os().skip(1)).map(Exit::Program);
+    }
     if let Outer::Broken(why) = &ctx.outer {
         ctx.shell.warn(format_args!("{why}; it is not used"));
     }

@@ -69,7 +69,7 @@ fn step_aside(ctx: &mut Context, cli: &Cli, mutator: Option<&Record>) -> Result<
         .status("Displaced", format_args!("by {whom}; starting over after it"));
     ctx.hold.let_go()?;
     ctx.interrupts.be_in_place()?;
-    ctx.hold = Hold::take(cli, &ctx.config, &ctx.launch, ctx.shell, &ctx.interrupts)?;
+    ctx.hold = Hold::take(ctx, cli)?;
     Ok(())
 }
 

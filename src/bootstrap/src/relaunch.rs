@@ -10,8 +10,9 @@ use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 
+use crate::components;
+use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::hold::Hold;
 use crate::launch::Launch;
 use crate::stage0::pin::hex;
 use crate::stage0::{Cache, Component, Pin, collect};
@@ -36,9 +37,9 @@ pub enum Stale {
 ///
 /// # Errors
 /// As [`stale`].
-pub fn stale_under(hold: &Hold, launch: &Launch, cache: &Cache) -> Result<Option<Stale>> {
-    match hold.session() {
-        Some(_) => stale(launch, cache),
+pub fn stale_under(ctx: &Context) -> Result<Option<Stale>> {
+    match ctx.hold.session() {
+        Some(_) => stale(&ctx.launch, &components::cache(&ctx.config)),
         None => Ok(None),
     }
 }

@@ -7,5 +7,6 @@ mod editor;
 mod faces;
 mod nesting;
 mod order;
+mod terminal;
 mod tokens;
 mod waiting;

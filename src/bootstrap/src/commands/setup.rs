@@ -1,4 +1,5 @@
 //! `setup`: a profile, an editor's settings, a git hook. Shows what it would change, and never touches what is not its own.
+//! Who thinks about a question keeps nobody waiting: only a write is done under the session.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -14,6 +15,8 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::flags::{Editor, SetupArgs, SetupCommand, SetupEditorArgs};
+use crate::hold::Hold;
+use crate::recover;
 use crate::setup::question::{can_ask, choose, confirm};
 use crate::setup::written::{Found, diff, look};
 use crate::setup::{editor, hook, profile};
@@ -42,7 +45,7 @@ fn set_up_all(ctx: &mut Context) -> Result<Exit> {
     Ok(profile.or(editor).or(hook))
 }
 
-fn set_up_profile(ctx: &Context, name: Option<&str>) -> Result<Exit> {
+fn set_up_profile(ctx: &mut Context, name: Option<&str>) -> Result<Exit> {
     let root = &ctx.config.root;
     let file = root.join(profile::FILE);
     if file.exists() {
@@ -125,7 +128,7 @@ fn set_up_editor(ctx: &mut Context, args: &SetupEditorArgs) -> Result<Exit> {
     Ok(exit)
 }
 
-fn set_up_hook(ctx: &Context) -> Result<Exit> {
+fn set_up_hook(ctx: &mut Context) -> Result<Exit> {
     let path = hook_path(&ctx.config.root)?;
     let exit = update(
         ctx,
@@ -186,7 +189,7 @@ fn check(ctx: &Context, path: &Path, text: &str, command: &str) -> Result<Exit> 
 }
 
 /// Brings a file up to date that is ours, or not there yet.
-fn update(ctx: &Context, path: &Path, text: &str, otherwise: &str) -> Result<Exit> {
+fn update(ctx: &mut Context, path: &Path, text: &str, otherwise: &str) -> Result<Exit> {
     match look(path, text).map_err(|e| Error::io("cannot read", path, e))? {
         Found::Current => {
             ctx.shell.status("Current", path.display());
@@ -205,7 +208,7 @@ fn update(ctx: &Context, path: &Path, text: &str, otherwise: &str) -> Result<Exi
 }
 
 /// Shows the difference, asks if somebody is there, and writes.
-fn put(ctx: &Context, path: &Path, old: &str, new: &str) -> Result<Exit> {
+fn put(ctx: &mut Context, path: &Path, old: &str, new: &str) -> Result<Exit> {
     let name = path
         .strip_prefix(&ctx.config.root)
         .unwrap_or(path)
@@ -218,6 +221,8 @@ fn put(ctx: &Context, path: &Path, old: &str, new: &str) -> Result<Exit> {
     if can_ask(ctx) && !confirm(ctx, &format!("Write {name}?"))? {
         return Ok(Exit::Done);
     }
+    ctx.hold = Hold::take_to_write(ctx, "setup")?;
+    recover::after_a_crash(ctx)?;
     // Somebody may have written it while the question stood.
     if fs::read_to_string(path).unwrap_or_default() != old {
         return Err(Error::environment("somebody changed meanwhile")
@@ -225,6 +230,7 @@ fn put(ctx: &Context, path: &Path, old: &str, new: &str) -> Result<Exit> {
             .advice("try again"));
     }
     aside::write(path, new.as_bytes()).map_err(|e| Error::io("cannot write", path, e))?;
+    ctx.hold.let_go()?;
     ctx.shell.status("Wrote", path.display());
     Ok(Exit::Done)
 }
