@@ -4,6 +4,8 @@
 
 pub mod clock;
 pub mod holder;
+#[cfg(unix)]
+pub mod process;
 pub mod program;
 pub mod project;
 #[cfg(unix)]

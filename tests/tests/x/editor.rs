@@ -3,8 +3,9 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use process_tests::process::is_alive;
 use process_tests::project::{Ended, Project, Running};
-use rustix::process::{Pid, Signal, test_kill_process};
+use rustix::process::Signal;
 
 /// What the editor's settings say, in its shortest form.
 const CHECK: [&str; 3] = ["check", "--preemptible", "--json-output"];
@@ -40,12 +41,6 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
         assert!(Instant::now() < give_up, "it never comes true that {what}");
         std::thread::sleep(Duration::from_millis(1));
     }
-}
-
-/// Whether there is such a process.
-fn is_alive(pid: u32) -> bool {
-    let pid = Pid::from_raw(pid.cast_signed()).expect("a pid");
-    test_kill_process(pid).is_ok()
 }
 
 #[test]
