@@ -16,7 +16,7 @@ use crate::workspace;
 /// # Errors
 /// Where cargo cannot be run, or two packages make a file of one name.
 pub fn build(ctx: &Context, selection: &Selection) -> Result<(Exit, Vec<Item>)> {
-    let chosen = workspace::choose(ctx, &selection.names)?;
+    let chosen = workspace::choose_to_hand_out(ctx, &selection.names)?;
     let mut items: Vec<Item> = Vec::new();
     let exit = on_each(ctx, &chosen, |one| {
         let cargo = Cargo::building(ctx, "build", one).in_profile(&ctx.config.dist.cargo_profile);

@@ -151,6 +151,22 @@ pub fn choose_with(ctx: &Context, names: &[OsString], others: &[&str]) -> Result
     Ok(gather(workspaces, &members, &picks))
 }
 
+/// Like [`choose`], for what is to be handed out: where the user names nothing, packages are left out whose manifest says
+/// `package.metadata.dist.dist = false`, as cargo-dist reads it.
+///
+/// # Errors
+/// As [`choose`].
+pub fn choose_to_hand_out(ctx: &Context, names: &[OsString]) -> Result<Vec<Chosen>> {
+    let chosen = choose(ctx, names)?;
+    if !names.is_empty() {
+        return Ok(chosen);
+    }
+    let workspaces: Vec<_> = chosen.into_iter().map(|one| one.workspace).collect();
+    let members = members(ctx, &workspaces)?;
+    let handed_out = Pick::Members(positions(&members, |member| member.is_handed_out));
+    Ok(gather(workspaces, &members, &[handed_out]).0)
+}
+
 /// A package, as `cargo metadata` tells of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Member {
@@ -162,6 +178,8 @@ pub(crate) struct Member {
     pub(crate) programs: Vec<String>,
     /// The program that `cargo run` takes when none is named.
     pub(crate) default_run: Option<String>,
+    /// Whether it is for others to use.
+    pub(crate) is_handed_out: bool,
 }
 
 /// Asks cargo for the packages of all workspaces, at the same time.
@@ -218,6 +236,7 @@ fn members_of(workspace: usize, metadata: &Metadata) -> Vec<Member> {
             .map(|t| t.name.clone())
             .collect(),
         default_run: package.default_run.clone(),
+        is_handed_out: package.metadata["dist"]["dist"] != false,
     };
     metadata.workspace_packages().into_iter().map(member).collect()
 }

@@ -88,3 +88,20 @@ fn dist_and_install_deliver_what_build_makes() {
     process_tests::project::Running::start(command).succeeds();
     assert!(project.path("dest/opt/fixture/bin/held").exists());
 }
+
+#[test]
+fn what_is_of_use_only_in_its_tree_is_installed_when_it_is_named_and_not_otherwise() {
+    let project = Project::new();
+    project.configure(&format!("install.prefix = {:?}", project.path("prefix")));
+    project.write("ws/quick/src/main.rs", "//! A fixture.\n\nfn main() {}\n");
+    let manifest = std::fs::read_to_string(project.path("ws/quick/Cargo.toml")).unwrap();
+    project.write(
+        "ws/quick/Cargo.toml",
+        &(manifest + "[package.metadata.dist]\ndist = false\n"),
+    );
+    let programs = ["held", "quick"].map(|name| project.path(&format!("prefix/bin/{name}")));
+    project.x(&["install"]).succeeds();
+    assert_eq!(programs.each_ref().map(|p| p.exists()), [true, false]);
+    project.x(&["install", "quick"]).succeeds();
+    assert_eq!(programs.each_ref().map(|p| p.exists()), [true, true]);
+}

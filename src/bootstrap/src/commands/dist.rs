@@ -161,6 +161,7 @@ mod tests {
             folder: folder.into(),
             programs: Vec::new(),
             default_run: None,
+            is_handed_out: true,
         }
     }
 

@@ -132,6 +132,7 @@ mod tests {
             folder: name.into(),
             programs: programs.iter().map(|&program| program.to_owned()).collect(),
             default_run: default_run.map(str::to_owned),
+            is_handed_out: true,
         }
     }
 

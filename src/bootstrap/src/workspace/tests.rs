@@ -12,6 +12,7 @@ fn member(workspace: usize, name: &str, folder: &str) -> Member {
         folder: folder.into(),
         programs: vec![format!("{name}-program")],
         default_run: None,
+        is_handed_out: true,
     }
 }
 
