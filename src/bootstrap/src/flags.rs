@@ -239,6 +239,9 @@ pub struct CheckArgs {
     /// Build only what is needed at compile time: build scripts and proc macros (for editors)
     #[arg(long)]
     pub compile_time_deps: bool,
+    /// Tests, examples and benchmarks as well
+    #[arg(long)]
+    pub all_targets: bool,
     /// Which packages, and flags for cargo.
     #[command(flatten)]
     pub cargo: CargoArgs,
@@ -250,6 +253,9 @@ pub struct ClippyArgs {
     /// Which packages.
     #[command(flatten)]
     pub selection: Selection,
+    /// Tests, examples and benchmarks as well
+    #[arg(long)]
+    pub all_targets: bool,
     /// Apply clippy's suggestions to the sources
     #[arg(long)]
     pub fix: bool,

@@ -19,7 +19,7 @@ const STUCK: Duration = Duration::from_secs(180);
 fn project_with_a_warning() -> Project {
     let project = Project::new();
     let script = "ws/held/build.rs";
-    let text = std::fs::read_to_string(project.path(script)).unwrap();
+    let text = std::fs::read_to_string(project.path(script)).expect("the fixture");
     project.write(script, &format!("{text}\nfn nobody_calls_this() {{}}\n"));
     project
 }

@@ -19,6 +19,9 @@ pub(super) fn run(ctx: &Context, args: &CheckArgs) -> Result<Exit> {
         if args.compile_time_deps && ctx.launch.is_nightly() {
             cargo = cargo.arg("-Zunstable-options").arg("--compile-time-deps");
         }
+        if args.all_targets {
+            cargo = cargo.arg("--all-targets");
+        }
         cargo.args(&args.cargo.rest).run()
     })
 }

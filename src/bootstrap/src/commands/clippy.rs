@@ -17,6 +17,9 @@ pub(super) fn run(ctx: &Context, args: &ClippyArgs) -> Result<Exit> {
             // Whoever says `--fix` here has no other way to say that uncommitted changes are no hindrance.
             cargo = cargo.arg("--fix").arg("--allow-dirty").arg("--allow-staged");
         }
+        if args.all_targets {
+            cargo = cargo.arg("--all-targets");
+        }
         cargo.args_for_the_program(&args.rest).run()
     })
 }

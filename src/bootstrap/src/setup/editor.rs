@@ -140,8 +140,12 @@ fn values(config: &Config, rustc: &Path) -> Values {
         .to_string_lossy()
         .into_owned();
     BTreeMap::from([
-        ("check", x(&["check"])),
-        ("build-scripts", x(&["check", "--compile-time-deps"])),
+        // As rust-analyzer would have cargo do it.
+        ("check", x(&["check", "--all-targets"])),
+        (
+            "build-scripts",
+            x(&["check", "--all-targets", "--compile-time-deps"]),
+        ),
         ("linked", Some(manifests.collect())),
         (
             "rustfmt",
