@@ -152,7 +152,8 @@ struct Refusal {
 
 fn refuse(value: &Value, expected: impl fmt::Display) -> Refusal {
     let label = match &value.kind {
-        Kind::Text(_) => format!("expected {expected}"),
+        // Its kind is plain to see above the caret.
+        Kind::Text(_) | Kind::Integer(_) => format!("expected {expected}"),
         _ => format!("expected {expected}, found {}", value.describe()),
     };
     Refusal {

@@ -135,13 +135,13 @@ bad value for `build.jobs`
  --> [ROOT]/bootstrap.toml:2:8
   |
 2 | jobs = 0
-  |        ^ expected a number from 1 on, or "auto", found an integer
+  |        ^ expected a number from 1 on, or "auto"
 
 error: bad value for `build.workspaces`
  --> [ROOT]/bootstrap.toml:3:20
   |
 3 | workspaces = [".", 3]
-  |                    ^ expected a path that is not empty, found an integer
+  |                    ^ expected a path that is not empty
 
 error: bad value for `build.verbose`
  --> [ROOT]/bootstrap.toml:4:11
