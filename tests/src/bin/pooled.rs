@@ -1,7 +1,8 @@
 //! A build that takes part in a token pool: what a driver does, and nothing else.
 //!
-//! `pooled POOL CAPACITY [--fifo] [--weight N] [--jobs-max N] -- PROGRAM [ARGUMENT]...` joins, says `joined` on stdout, runs
-//! the program as a client of its jobserver, and ends as that does. Under a jobserver that works it joins nothing.
+//! `pooled POOL CAPACITY [--fifo] [--weight N] [--jobs-max N] [--stop-compilers] -- PROGRAM [ARGUMENT]...` joins, says
+//! `joined` on stdout, runs the program as a client of its jobserver, and ends as that does. Under a jobserver that works it
+//! joins nothing. In front of a cargo's compilers it is the turnstile.
 
 #![expect(
     clippy::print_stdout,
@@ -15,15 +16,20 @@ use std::process::{Command, ExitCode};
 use buildlock::tokens::{Joining, MemoryLimits, Outer, Style, TokenPool, Weight};
 
 fn main() -> ExitCode {
+    #[cfg(unix)]
+    if let Some(error) = buildlock::tokens::stand_before_compiler() {
+        panic!("cannot start the compiler: {error}");
+    }
     let mut arguments = std::env::args_os().skip(1);
     let pool = arguments.next().expect("a pool");
     let capacity = number(arguments.next());
     let mut joining = Joining::new("pooled").memory_limits(MemoryLimits::OFF);
-    let mut style = Style::Auto;
+    let (mut style, mut stops_compilers) = (Style::Auto, false);
     loop {
         let option = arguments.next().expect("options, `--`, and a program");
         match option.to_str() {
             Some("--fifo") => style = Style::Fifo,
+            Some("--stop-compilers") => stops_compilers = true,
             Some("--weight") => joining = joining.weight(Weight::new(number(arguments.next()))),
             Some("--jobs-max") => joining = joining.jobs_max(number(arguments.next())),
             Some("--") => break,
@@ -49,6 +55,12 @@ fn main() -> ExitCode {
     };
     if let Some(server) = &server {
         server.configure(&mut command);
+        if stops_compilers {
+            let me = std::env::current_exe().expect("a path");
+            server
+                .stop_compilers_with(&me, &mut command)
+                .expect("a turnstile");
+        }
     }
     println!("joined");
     let status = command.status().expect("a program that starts");

@@ -1,6 +1,6 @@
-//! Real clients in one pool: cargo with rustc, GNU make over pipes, ninja over a fifo.
+//! Real clients in one pool: cargo with rustc, GNU make 4.3 over pipes, GNU make 4.4 and ninja over fifos.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use process_tests::tokens::Site;
@@ -75,10 +75,10 @@ fn open_gate(site: &Site) {
     );
 }
 
-fn make(site: &Site) -> Command {
-    let step = step(site, "make");
+/// A make with half of its steps under a second make, which must take part, too.
+fn make(site: &Site, program: &Path, name: &str, options: &[&str]) -> Command {
+    let step = step(site, name);
     let targets: Vec<_> = (0..JOBS).map(|n| format!("t{n}")).collect();
-    // Half of them under a second make, which must take part, too.
     let (own, nested) = targets.split_at(JOBS / 2);
     let text = format!(
         "all: {} sub\nsub:\n\t+$(MAKE) {}\n{}:\n\t{step}\n.PHONY: all sub {}\n",
@@ -87,10 +87,22 @@ fn make(site: &Site) -> Command {
         targets.join(" "),
         targets.join(" ")
     );
-    write(&site.path().join("make/Makefile"), &text);
-    let mut command = site.pooled(&[]);
-    command.arg("make").current_dir(site.path().join("make"));
+    write(&site.path().join(name).join("Makefile"), &text);
+    let mut command = site.pooled(options);
+    command.arg(program).current_dir(site.path().join(name));
     command
+}
+
+fn systems_make(site: &Site) -> Command {
+    make(site, Path::new("make"), "make", &[])
+}
+
+/// A GNU make that knows fifos: that of the system, or the one that `.ci/run` puts beside it.
+fn make_of_fifos() -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/clients/bin/make");
+    [PathBuf::from("make"), beside]
+        .into_iter()
+        .find(|make| version(make) >= (4, 4))
 }
 
 fn ninja(site: &Site) -> Command {
@@ -108,12 +120,22 @@ fn ninja(site: &Site) -> Command {
 
 /// Earlier versions are no jobserver clients.
 fn has_ninja() -> bool {
-    let version = Command::new("ninja").arg("--version").output();
-    let version = version
+    version(Path::new("ninja")) >= (1, 13)
+}
+
+/// The first two numbers that a program gives for its version; zeros where there is none.
+fn version(program: &Path) -> (u32, u32) {
+    let said = Command::new(program).arg("--version").output();
+    let said = said
         .map(|o| String::from_utf8_lossy(&o.stdout).into_owned())
         .unwrap_or_default();
-    let mut numbers = version.trim().split('.').map(|n| n.parse::<u32>().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (1, 13)
+    let mut numbers = said
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .split([' ', '.'])
+        .filter_map(|word| word.parse().ok());
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 /// How many jobs of the site run now, as the kernel sees it.
@@ -164,15 +186,19 @@ fn run(site: &Site, jobs: usize, commands: Vec<Command>) -> Vec<Output> {
 }
 
 #[test]
-fn cargo_make_and_ninja_together_run_as_many_jobs_as_the_pool_has_tokens() {
-    let site = site(3);
-    let mut commands = vec![cargo(&site), make(&site)];
+fn cargo_both_makes_and_ninja_together_run_as_many_jobs_as_the_pool_has_tokens() {
+    let site = site(4);
+    let mut commands = vec![cargo(&site), systems_make(&site)];
+    match make_of_fifos() {
+        Some(program) => commands.push(make(&site, &program, "make44", &["--fifo"])),
+        None => println!("GNU make 4.4 is not there and takes no part: see .ci/run"),
+    }
     if has_ninja() {
         commands.push(ninja(&site));
     } else {
         println!("ninja 1.13 is not there and takes no part: pip install -r tests/requirements.txt");
     }
-    for output in run(&site, 3, commands) {
+    for output in run(&site, 4, commands) {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{said}");
         let complains = said.contains("jobserver") || said.contains("warning: ");
@@ -184,7 +210,18 @@ fn cargo_make_and_ninja_together_run_as_many_jobs_as_the_pool_has_tokens() {
 #[test]
 fn make_is_told_of_the_pool_and_so_is_the_make_below_it() {
     let site = site(4);
-    assert!(run(&site, 4, vec![make(&site)])[0].status.success());
+    assert!(run(&site, 4, vec![systems_make(&site)])[0].status.success());
+}
+
+#[test]
+fn a_make_of_fifos_is_told_of_the_pool() {
+    let Some(program) = make_of_fifos() else {
+        println!("GNU make 4.4 is not there: see .ci/run");
+        return;
+    };
+    let site = site(4);
+    let command = make(&site, &program, "make44", &["--fifo"]);
+    assert!(run(&site, 4, vec![command])[0].status.success());
 }
 
 #[test]

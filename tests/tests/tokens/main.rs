@@ -13,6 +13,8 @@ mod joining;
 mod semaphore;
 #[cfg(unix)]
 mod sharing;
+#[cfg(unix)]
+mod turnstile;
 
 fn site(capacity: u32) -> Site {
     let programs = Programs {

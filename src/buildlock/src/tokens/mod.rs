@@ -53,6 +53,11 @@ pub use memory::{MemoryLimits, MemoryReading};
 
 pub mod ledger;
 
+#[cfg(unix)]
+mod turnstile;
+#[cfg(unix)]
+pub use turnstile::stand_before_compiler;
+
 mod demand;
 mod seat;
 mod server;

@@ -16,6 +16,7 @@ use super::collector::{Collector, Queue};
 use super::{Style, auth_words, failed, one_word};
 use crate::error::Result;
 use crate::sys;
+use crate::tokens::turnstile::Turnstile;
 
 /// The byte that stands for a token. Clients give back what they took, or this.
 const TOKEN: u8 = b'+';
@@ -27,6 +28,7 @@ const FIFO_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 #[derive(Debug)]
 pub(crate) struct Server {
     lines: Lines,
+    turnstile: Turnstile,
     /// Wakes whoever waits: a byte to the second is read from the first.
     woken: File,
     waker: File,
@@ -65,9 +67,9 @@ impl Server {
         let make = || {
             let (woken, waker) = pipe()?;
             nonblocking(&woken)?;
-            Ok::<_, io::Error>((woken, waker))
+            Ok::<_, io::Error>((woken, waker, Turnstile::new()?))
         };
-        let (woken, waker) = make().map_err(failed(at))?;
+        let (woken, waker, turnstile) = make().map_err(failed(at))?;
         let lines = match style {
             Style::Auto | Style::Pipe => Lines::Pipes(Pipes::new().map_err(failed(at))?),
             Style::Fifo => {
@@ -75,7 +77,12 @@ impl Server {
                 Lines::Fifo(Fifo::new(at, &waker).map_err(failed(at))?)
             }
         };
-        Ok(Self { lines, woken, waker })
+        Ok(Self {
+            lines,
+            turnstile,
+            woken,
+            waker,
+        })
     }
 
     /// What stands in `--jobserver-auth=`.
@@ -128,6 +135,22 @@ impl Server {
         }
     }
 
+    pub(crate) fn stop_compilers(&self, command: &mut Command, program: &Path) -> io::Result<()> {
+        self.turnstile.install(command, program)
+    }
+
+    pub(crate) fn call_compilers(&self, count: u32) -> io::Result<()> {
+        self.turnstile.call(count)
+    }
+
+    pub(crate) fn stopped(&self) -> io::Result<u32> {
+        self.turnstile.stopped()
+    }
+
+    pub(crate) fn let_pass(&self, count: u32) -> io::Result<()> {
+        self.turnstile.let_pass(count)
+    }
+
     pub(crate) fn call_in(&self, count: u32) -> io::Result<()> {
         match &self.lines {
             Lines::Pipes(_) => Ok(()),
@@ -136,7 +159,11 @@ impl Server {
     }
 
     pub(crate) fn wait(&self, time: Duration) -> io::Result<()> {
-        let mut files = vec![PollFd::new(&self.woken, PollFlags::IN)];
+        let bell = self.turnstile.bell();
+        let mut files = vec![
+            PollFd::new(&self.woken, PollFlags::IN),
+            PollFd::new(&bell, PollFlags::IN),
+        ];
         if let Lines::Pipes(p) = &self.lines {
             files.push(PollFd::new(&p.back_read, PollFlags::IN));
         }
@@ -283,12 +310,12 @@ fn make_fifo(path: &Path) -> io::Result<()> {
     Err(io::Error::other(why))
 }
 
-fn pipe() -> io::Result<(File, File)> {
+pub(crate) fn pipe() -> io::Result<(File, File)> {
     let (read, write) = io::pipe()?;
     Ok((File::from(OwnedFd::from(read)), File::from(OwnedFd::from(write))))
 }
 
-fn nonblocking(file: impl AsFd) -> io::Result<()> {
+pub(crate) fn nonblocking(file: impl AsFd) -> io::Result<()> {
     let flags = rustix::fs::fcntl_getfl(&file)?;
     Ok(rustix::fs::fcntl_setfl(&file, flags | OFlags::NONBLOCK)?)
 }
@@ -299,7 +326,7 @@ fn ring(mut pipe: &File) {
 }
 
 /// Reads at most `count` bytes of those that are there.
-fn read_some(mut file: &File, count: u32) -> io::Result<u32> {
+pub(crate) fn read_some(mut file: &File, count: u32) -> io::Result<u32> {
     let mut bytes = [0; 256];
     let mut read = 0;
     while read < count {
