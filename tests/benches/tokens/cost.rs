@@ -41,7 +41,7 @@ pub(crate) fn run() {
     for _ in 0..rounds() {
         let watch = |command| builds::watch(site.path(), vec![command]).took.as_secs_f64();
         plain.push(watch(builds::cargo(builds::plain(), &root)));
-        let mut command = site.pooled(&[]);
+        let mut command = site.pooled(&["--stop-compilers"]);
         command.arg("cargo");
         pooled.push(watch(builds::cargo(command, &root)));
     }

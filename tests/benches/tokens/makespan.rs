@@ -54,7 +54,7 @@ fn measure(site: &Site, roots: &[std::path::PathBuf; 2], way: usize, processors:
     let watch = |commands| builds::watch(site.path(), commands);
     match WAYS[way] {
         "pool" => watch(both(&|| {
-            let mut command = site.pooled(&[]);
+            let mut command = site.pooled(&["--stop-compilers"]);
             command.arg("cargo");
             command
         })),

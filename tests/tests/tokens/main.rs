@@ -9,6 +9,8 @@ mod clients;
 mod crashes;
 #[cfg(unix)]
 mod joining;
+#[cfg(target_os = "linux")]
+mod memory;
 #[cfg(windows)]
 mod semaphore;
 #[cfg(unix)]

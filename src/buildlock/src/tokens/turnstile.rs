@@ -26,6 +26,8 @@ use crate::sys;
 
 /// Where the three pipes are, and which they are.
 const PIPES: &str = "BUILDLOCK_TURNSTILE";
+/// The program that stands there.
+const PROGRAM: &str = "BUILDLOCK_TURNSTILE_PROGRAM";
 /// The wrapper that the user has chosen, which comes after ours.
 const USERS_WRAPPER: &str = "BUILDLOCK_TURNSTILE_WRAPPER";
 const WRAPPER: &str = "RUSTC_WRAPPER";
@@ -98,15 +100,15 @@ impl Turnstile {
 #[must_use]
 pub fn stand_before_compiler() -> Option<io::Error> {
     let mut words = std::env::args_os();
-    let pipes = std::env::var(PIPES).ok()?;
-    if words.next() != std::env::var_os(WRAPPER) {
+    if words.next() != Some(std::env::var_os(PROGRAM)?) {
         return None;
     }
-    let mut words = users_wrapper().into_iter().chain(words);
+    let users_wrapper = std::env::var_os(USERS_WRAPPER).filter(|w| !w.is_empty());
+    let mut words = users_wrapper.into_iter().chain(words);
     let Some(program) = words.next() else {
         return Some(io::Error::other("no compiler is named"));
     };
-    pass(&pipes);
+    pass(&std::env::var(PIPES).unwrap_or_default());
     Some(Command::new(program).args(words).exec())
 }
 
@@ -142,26 +144,24 @@ fn open(word: &str) -> Option<File> {
     end.ok().map(File::from)
 }
 
-/// The wrapper that a turnstile stands in front of.
-fn users_wrapper() -> Option<OsString> {
-    std::env::var_os(USERS_WRAPPER).filter(|w| !w.is_empty())
-}
-
 /// Puts a program in front of a cargo's compilers, and of the wrapper that the environment names. Not where cargo's
 /// configuration may name one, which would be passed by.
 fn wrap(command: &mut Command, program: &Path) -> bool {
     if configuration_may_wrap(command) {
         return false;
     }
-    let ours = |w: &OsString| !w.is_empty() && Path::new(w) != program;
     // In cargo's order ("Environment Variables" in its book).
-    let users = [WRAPPER, "CARGO_BUILD_RUSTC_WRAPPER"]
+    let set = [WRAPPER, "CARGO_BUILD_RUSTC_WRAPPER"]
         .into_iter()
-        .find_map(|name| variable(command, name).filter(ours));
-    match users {
-        Some(users) => drop(command.env(USERS_WRAPPER, users)),
-        None => drop(command.env_remove(USERS_WRAPPER)),
-    }
+        .find_map(|name| variable(command, name).filter(|w| !w.is_empty()));
+    // In a build below another one it may be that one's turnstile, which ours replaces.
+    let users = if set == variable(command, PROGRAM) {
+        variable(command, USERS_WRAPPER)
+    } else {
+        set
+    };
+    command.env(USERS_WRAPPER, users.unwrap_or_default());
+    command.env(PROGRAM, program);
     command.env(WRAPPER, program);
     true
 }
@@ -214,10 +214,14 @@ mod tests {
         let mut plain = cargo();
         assert!(wrap(&mut plain, Path::new("/turnstile")));
         assert_eq!(set(&plain, WRAPPER), Some(OsStr::new("/turnstile")));
-        assert_eq!(set(&plain, USERS_WRAPPER), None);
+        assert_eq!(set(&plain, USERS_WRAPPER), Some(OsStr::new("")));
         let mut cached = cargo();
         cached.env("CARGO_BUILD_RUSTC_WRAPPER", "sccache");
         assert!(wrap(&mut cached, Path::new("/turnstile")));
+        assert_eq!(set(&cached, USERS_WRAPPER), Some(OsStr::new("sccache")));
+        // As in a build below that one.
+        assert!(wrap(&mut cached, Path::new("/another")));
+        assert_eq!(set(&cached, WRAPPER), Some(OsStr::new("/another")));
         assert_eq!(set(&cached, USERS_WRAPPER), Some(OsStr::new("sccache")));
         let configuration = folder.path().join("home/config.toml");
         std::fs::create_dir(folder.path().join("home")).unwrap();
