@@ -534,6 +534,10 @@ impl Broker {
         if self.lying > 0 {
             return TICK;
         }
+        if self.stopped > 0 {
+            // What a child puts into a fifo for them wakes nobody.
+            return TICK_STARVED;
+        }
         if self.held() >= self.most() {
             return TICK_CALM;
         }

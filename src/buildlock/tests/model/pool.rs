@@ -75,8 +75,15 @@ struct World {
     looking: Vec<Looking>,
     tickets: u64,
     kills: u32,
-    /// Whether somebody got its first token before one that had come earlier.
+    /// Whether somebody got its first token although those that had come earlier would have needed it.
     passed: bool,
+}
+
+impl World {
+    /// What the living hold.
+    fn held(&self) -> u32 {
+        self.builds.iter().filter(|b| b.is_alive()).map(|b| b.held).sum()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,7 +170,7 @@ impl Search {
 
     /// In the ledger of the living, nothing is missing and nothing is there twice.
     fn adds_up(&self, world: &World) -> bool {
-        let held: u32 = world.builds.iter().filter(|b| b.is_alive()).map(|b| b.held).sum();
+        let held = world.held();
         held <= self.capacity && ledger::free(self.capacity, &self.entries(world)) + held == self.capacity
     }
 
@@ -237,7 +244,7 @@ impl Model for Search {
                 if build.left > 0 && build.running < build.held {
                     actions.push(Action::StartJob(i));
                 }
-                if build.running > 1 {
+                if build.running > 1 || build.left > 0 {
                     actions.push(Action::EndJob(i));
                 }
                 if build.running == 1 && build.left == 0 && !looks {
@@ -267,8 +274,9 @@ impl Model for Search {
                     (next.builds[i].held, next.builds[i].wanted) = (held, wanted);
                 }
                 if build.stage == Stage::Waiting && next.builds[i].held > 0 {
-                    let earlier = |b: &Build| b.stage == Stage::Waiting && b.ticket < build.ticket;
-                    next.passed |= world.builds.iter().any(earlier);
+                    let earlier = |b: &&Build| b.stage == Stage::Waiting && b.ticket < build.ticket;
+                    let ahead = world.builds.iter().filter(earlier).count();
+                    next.passed |= ahead >= (self.capacity - world.held()) as usize;
                     (next.builds[i].stage, next.builds[i].running) = (Stage::Running, 1);
                 }
             }
@@ -276,6 +284,8 @@ impl Model for Search {
                 next.builds[i].running += 1;
                 next.builds[i].left -= 1;
             }
+            // The last one that runs is followed by the next: the child does not end before all have.
+            Action::EndJob(i) if world.builds[i].running == 1 => next.builds[i].left -= 1,
             Action::EndJob(i) => next.builds[i].running -= 1,
             Action::GiveBack(i) => {
                 next.builds[i].held -= Self::idle(&world.builds[i]);
