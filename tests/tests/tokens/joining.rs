@@ -171,6 +171,18 @@ fn the_first_fixes_the_capacity_and_the_others_are_told() {
 }
 
 #[test]
+fn of_a_larger_pool_a_build_takes_no_more_than_it_would_have_had_itself() {
+    let site = site(8);
+    let _first = site.pool().join(Joining::new("first")).unwrap();
+    let small = TokenPool::open(site.pool().path(), 2).unwrap();
+    let mut member = small
+        .join(Joining::new("small").memory_limits(MemoryLimits::OFF))
+        .unwrap();
+    assert_eq!(member.other_capacity(), Some(8));
+    assert_eq!(member.lease_up_to(8).unwrap(), 2);
+}
+
+#[test]
 fn waiting_for_a_token_times_out_and_can_be_cancelled_and_says_for_whom() {
     let site = site(1);
     let holder = site.pool().join(Joining::new("holder")).unwrap();
