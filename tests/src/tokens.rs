@@ -167,13 +167,7 @@ impl Site {
     /// Waits until `count` more jobs have started under `name`.
     #[track_caller]
     pub fn until_started(&self, name: &str, count: usize) {
-        let started = || {
-            self.log()
-                .steps
-                .iter()
-                .filter(|s| s.name == name && s.change > 0)
-                .count()
-        };
+        let started = || self.log().starts_of(name);
         let before = started();
         self.until("more jobs run", || started() >= before + count);
     }
@@ -349,6 +343,15 @@ impl JobLog {
         let reached = |&(at, l): &(u64, i32)| at >= from_ns && l >= level;
         let at = self.levels(|s| s.name == name).find(reached)?.0;
         Some((at - from_ns) as f64 / 1e6)
+    }
+
+    /// How many jobs of this name have started.
+    #[must_use]
+    pub fn starts_of(&self, name: &str) -> usize {
+        self.steps
+            .iter()
+            .filter(|s| s.name == name && s.change > 0)
+            .count()
     }
 
     /// When the first job of this name started.

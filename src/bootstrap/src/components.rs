@@ -10,7 +10,8 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::hold;
 use crate::stage0::collect::{self, Extent, Freed};
-use crate::stage0::{Cache, Component, Patience, Pin, Progress, Toolchains};
+use crate::stage0::{Cache, Component, Jobs, Patience, Pin, Progress, Toolchains};
+use crate::tokens::OwnWork;
 
 /// The cache that a configuration names.
 #[must_use]
@@ -40,6 +41,21 @@ pub fn dist_server(config: &Config, pin: &Pin) -> String {
     configured
         .or_else(from_environment)
         .unwrap_or_else(|| pin.dist_server.clone())
+}
+
+/// Unpacking costs the driver a job token.
+struct Unpacking<'a>(&'a Context);
+
+impl Jobs for Unpacking<'_> {
+    type Job = OwnWork;
+
+    fn try_start(&self) -> Result<Option<OwnWork>> {
+        OwnWork::try_start(self.0, "unpack")
+    }
+
+    fn start(&self) -> Result<OwnWork> {
+        OwnWork::start(self.0, "unpack")
+    }
 }
 
 /// Makes sure that the toolchain has a component; where it lacks it, the command gets the pinned toolchain that has it.
@@ -78,7 +94,7 @@ pub fn provide(ctx: &mut Context, component: Component) -> Result<()> {
     };
     let mut progress = Progress::new();
     let bin = toolchains
-        .with(component, &mut |event| progress.show(event))?
+        .with(component, &Unpacking(ctx), &mut |event| progress.show(event))?
         .join("bin");
     drop(progress);
     ctx.launch.cargo = bin.join(program_file("cargo"));

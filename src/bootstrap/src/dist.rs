@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use buildlock::Cancel;
 use liblzma::stream::{Check, MtStreamBuilder};
@@ -13,8 +12,8 @@ use tar::{Builder, EntryType, Header};
 
 use crate::stage0::pin::hex;
 
-/// How many threads compress. Each takes about 100 MiB at the usual level.
-const THREADS_MAX: usize = 4;
+/// How many threads may compress. Each takes about 100 MiB at the usual level.
+pub const THREADS_MAX: u32 = 4;
 
 /// A file that goes into an archive, or to where it is installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,19 +44,25 @@ impl Kind {
     }
 }
 
+/// How to compress.
+#[derive(Clone, Copy, Debug)]
+pub struct Compression {
+    /// As xz(1) has it: 0 to 9.
+    pub level: u32,
+    /// How many threads share the work; at least 1, at most [`THREADS_MAX`].
+    pub threads: u32,
+}
+
 /// Writes a `.tar.xz` to `out`: one folder `top`, with the items in the order of their names, all of one time (in seconds
 /// since the Unix epoch) and one owner, who is 0.
 ///
 /// # Errors
 /// Where a file cannot be read, or `out` cannot be written to.
-pub fn pack(out: impl Write, top: &str, items: &[Item], time: u64, level: u32) -> io::Result<()> {
-    let threads = thread::available_parallelism()
-        .map_or(1, usize::from)
-        .min(THREADS_MAX);
+pub fn pack(out: impl Write, top: &str, items: &[Item], time: u64, how: Compression) -> io::Result<()> {
     // The blocks' size depends on the level alone, so the number of threads does not show in the result.
     let stream = MtStreamBuilder::new()
-        .threads(u32::try_from(threads).unwrap_or(1))
-        .preset(level)
+        .threads(how.threads)
+        .preset(how.level)
         .check(Check::Crc64)
         .encoder()?;
     let mut tar = Builder::new(XzEncoder::new_stream(BufWriter::new(out), stream));
@@ -108,7 +113,7 @@ pub fn make(
     top: &str,
     items: &[Item],
     time: u64,
-    level: u32,
+    how: Compression,
     cancel: &Cancel,
 ) -> io::Result<PathBuf> {
     let name = format!("{top}.tar.xz");
@@ -124,7 +129,7 @@ pub fn make(
         sum: Sha256::new(),
         cancel,
     };
-    pack(&mut hashing, top, items, time, level)?;
+    pack(&mut hashing, top, items, time, how)?;
     let sum = hex(&hashing.sum.finalize());
     file.as_file().sync_all()?;
     // A sum without its archive is better than one of another.
@@ -168,6 +173,10 @@ mod tests {
 
     use super::*;
 
+    fn at_level_1(threads: u32) -> Compression {
+        Compression { level: 1, threads }
+    }
+
     fn items(folder: &Path) -> Vec<Item> {
         let item = |from: &str, to: &str, kind| {
             fs::write(folder.join(from), from).unwrap();
@@ -188,9 +197,11 @@ mod tests {
     fn the_same_content_gives_the_same_bytes() {
         let folder = tempfile::tempdir().unwrap();
         let mut items = items(folder.path());
-        let pack = |items: &[Item]| {
+        let mut threads = 0;
+        let mut pack = |items: &[Item]| {
             let mut bytes = Vec::new();
-            pack(&mut bytes, "p-1.0.0", items, 1_000_000_000, 1).unwrap();
+            threads = threads % 4 + 1;
+            pack(&mut bytes, "p-1.0.0", items, 1_000_000_000, at_level_1(threads)).unwrap();
             bytes
         };
         let first = pack(&items);
@@ -210,7 +221,7 @@ mod tests {
             "p-1.0.0",
             &items(folder.path()),
             7,
-            1,
+            at_level_1(2),
             &Cancel::new(),
         )
         .unwrap();
@@ -266,7 +277,7 @@ mod tests {
             kind: Kind::Program,
         };
         let dist = folder.path().join("dist");
-        let error = make(&dist, "p", &[gone], 0, 1, &Cancel::new()).unwrap_err();
+        let error = make(&dist, "p", &[gone], 0, at_level_1(1), &Cancel::new()).unwrap_err();
         assert!(error.to_string().contains("gone"), "{error}");
         assert_eq!(fs::read_dir(dist).unwrap().count(), 0);
     }

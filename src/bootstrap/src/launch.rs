@@ -101,6 +101,19 @@ impl Launch {
     }
 }
 
+/// Where this process is not the launcher's, but a cargo's that has it start compilers: becomes the compiler. Returns only
+/// where it is the launcher's, or where there is no such compiler.
+#[must_use]
+pub fn stand_before_compiler() -> Option<Error> {
+    // A build script may start a `./x` of its own, whose launcher sets this anew.
+    #[cfg(unix)]
+    if env::var_os("BOOTSTRAP_ROOT").is_none() {
+        let error = buildlock::tokens::stand_before_compiler()?;
+        return Some(Error::environment("cannot start the compiler").because(error));
+    }
+    None
+}
+
 /// Keeps what the launcher told the driver from what the driver starts.
 pub fn forget_launch(command: &mut Command) {
     for name in VARIABLES {

@@ -14,11 +14,15 @@ use bootstrap::interrupt::{self, Interrupts};
 use bootstrap::launch::Launch;
 use bootstrap::repeats::Repeats;
 use bootstrap::shell::Shell;
-use bootstrap::{log, parent, preempt, recover, relaunch};
+use bootstrap::{launch, log, parent, preempt, recover, relaunch};
 use buildlock::tokens::Outer;
 
 fn main() -> ExitCode {
     panic::set_hook(Box::new(report_bug));
+    if let Some(error) = launch::stand_before_compiler() {
+        Shell::new(Default::default(), 0).error(&error);
+        return error.exit().into();
+    }
     let exit = match Cli::from_args(env::args_os()) {
         Ok(cli) => drive(&cli),
         Err(error) => help_or_usage(&error),

@@ -8,12 +8,15 @@ use std::time::{Duration, Instant};
 /// How many crates a workspace has. Some use others, so that not all can be compiled at once.
 const CRATES: usize = 16;
 
+/// Often enough to see what overlaps, seldom enough not to be what is measured.
+const SAMPLE_EVERY: Duration = Duration::from_millis(20);
+
 /// How many functions a crate has: what it costs to compile.
 fn functions() -> usize {
     std::env::var("FUNCTIONS")
         .ok()
         .and_then(|n| n.parse().ok())
-        .unwrap_or(250)
+        .unwrap_or(4)
 }
 
 /// Writes a workspace into `root`.
@@ -81,7 +84,7 @@ pub(crate) fn watch(root: &Path, commands: Vec<Command>) -> Seen {
         seen.memory_mib_max = seen
             .memory_mib_max
             .max(compilers.iter().map(|p| resident_kib(p)).sum::<u64>() >> 10);
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::sleep(SAMPLE_EVERY);
     }
     seen.took = start.elapsed();
     for mut build in builds {

@@ -1,6 +1,6 @@
 //! What the token pool is worth, and what it costs: `cargo bench -p process-tests --bench tokens [-- PART...]`.
 //!
-//! Parts: `storm` (killed builds), `simulated` (many processors), `makespan` (two real builds side by side), `cost` (the
+//! Parts: `storm` (killed builds), `fairness` (who runs how much), `simulated` (many processors), `makespan` (two real builds side by side), `cost` (the
 //! broker's own time). All of them unless some are named. Run it on an idle machine: `makespan` and `cost` measure the
 //! machine as much as the pool. `ROUNDS=n` sets how often real builds are repeated; 5 unless set.
 
@@ -14,6 +14,8 @@ mod builds;
 #[cfg(target_os = "linux")]
 mod cost;
 #[cfg(target_os = "linux")]
+mod fairness;
+#[cfg(target_os = "linux")]
 mod makespan;
 #[cfg(target_os = "linux")]
 mod simulated;
@@ -26,8 +28,9 @@ fn main() {}
 #[cfg(target_os = "linux")]
 fn main() {
     let named: Vec<_> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
-    let parts: [(&str, fn()); 4] = [
+    let parts: [(&str, fn()); 5] = [
         ("storm", storm::run),
+        ("fairness", fairness::run),
         ("simulated", simulated::run),
         ("makespan", makespan::run),
         ("cost", cost::run),

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use buildlock::tokens::{Joining, TokenPool};
+use buildlock::tokens::{Joining, MemoryLimits, TokenPool};
 use buildlock::{Cancel, ErrorKind, Timeout};
 use process_tests::tokens::{Build, Load, Site};
 
@@ -165,15 +165,21 @@ fn the_first_fixes_the_capacity_and_the_others_are_told() {
     let other = TokenPool::open(site.pool().path(), 8).unwrap();
     let member = other.join(Joining::new("other")).unwrap();
     assert_eq!(member.other_capacity(), Some(3));
-    assert_eq!(
-        other
-            .snapshot(&buildlock::tokens::MemoryLimits::OFF)
-            .unwrap()
-            .capacity,
-        3
-    );
+    assert_eq!(other.snapshot(&MemoryLimits::OFF).unwrap().capacity, 3);
     let agreeing = site.pool().join(Joining::new("agreeing")).unwrap();
     assert_eq!(agreeing.other_capacity(), None);
+}
+
+#[test]
+fn of_a_larger_pool_a_build_takes_no_more_than_it_would_have_had_itself() {
+    let site = site(8);
+    let _first = site.pool().join(Joining::new("first")).unwrap();
+    let small = TokenPool::open(site.pool().path(), 2).unwrap();
+    let mut member = small
+        .join(Joining::new("small").memory_limits(MemoryLimits::OFF))
+        .unwrap();
+    assert_eq!(member.other_capacity(), Some(8));
+    assert_eq!(member.lease_up_to(8).unwrap(), 2);
 }
 
 #[test]
@@ -230,4 +236,25 @@ fn the_users_own_flags_for_make_survive() {
         flags.starts_with("k -j --jobserver-auth=") && flags.ends_with(" -- CC=gcc"),
         "{flags}"
     );
+}
+
+#[test]
+fn a_builds_own_threads_are_leased_at_once_and_up_to_its_share() {
+    let site = site(4);
+    let pool = site.pool();
+    let mut alone = pool
+        .join(Joining::new("alone").memory_limits(MemoryLimits::OFF))
+        .unwrap();
+    assert_eq!(alone.lease_up_to(3).unwrap(), 3);
+    assert_eq!(site.snapshot().free, 1);
+    let mut late = pool
+        .join(Joining::new("late").memory_limits(MemoryLimits::OFF))
+        .unwrap();
+    assert_eq!(
+        late.lease_up_to(4).unwrap(),
+        1,
+        "none is free, and what runs goes on"
+    );
+    alone.leave().unwrap();
+    assert_eq!(late.lease_up_to(9).unwrap(), 4);
 }

@@ -9,10 +9,14 @@ mod clients;
 mod crashes;
 #[cfg(unix)]
 mod joining;
+#[cfg(target_os = "linux")]
+mod memory;
 #[cfg(windows)]
 mod semaphore;
 #[cfg(unix)]
 mod sharing;
+#[cfg(unix)]
+mod turnstile;
 
 fn site(capacity: u32) -> Site {
     let programs = Programs {

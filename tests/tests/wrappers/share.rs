@@ -222,3 +222,23 @@ fn the_rules_for_cargo_serve_a_jobserver_and_count_what_compiles() {
     first.end().unwrap();
     assert!(second.end().unwrap().contains("--jobserver-auth="));
 }
+
+#[test]
+fn a_cargo_under_a_jobserver_has_its_compilers_stop_and_may_call_the_program_itself() {
+    let scene = Scene::new();
+    let (program, pool) = (buildlock(), scene.pool());
+    let flags = ["--jobserver", "pipe", "--job-pool", pool.to_str().unwrap()];
+    let (lock, written) = (scene.0.path().join("session"), scene.0.path().join("lib.rmeta"));
+    // Once as cargo starts a compiler, and once as a build script may start the program.
+    let script = format!(
+        "[ \"$RUSTC_WRAPPER\" = {0} ] && echo 'pub fn f() {{}}' | \"$RUSTC_WRAPPER\" rustc --emit=metadata --crate-type lib \
+         --crate-name lib -o {1} - && {0} status --dir {2}",
+        program.display(),
+        written.display(),
+        lock.display()
+    );
+    let output = scene.command(&flags, &script).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("sh -c"), "{output:?}");
+    assert!(written.exists());
+}

@@ -9,6 +9,7 @@ use crate::exit::Exit;
 use crate::flags::CargoArgs;
 use crate::messages::{self, Forward};
 use crate::outputs::{Outputs, Put};
+use crate::tokens::OwnWork;
 use crate::workspace::{self, Chosen};
 
 pub(super) fn run(ctx: &Context, args: &CargoArgs) -> Result<Exit> {
@@ -36,6 +37,10 @@ fn build(ctx: &Context, args: &CargoArgs, one: &Chosen) -> Result<(Exit, Vec<Pat
 
 /// Puts files in place, also those of a build that failed elsewhere: each is whole.
 fn put(ctx: &Context, outputs: &Outputs, made: &[PathBuf], made_before: &mut Vec<PathBuf>) -> Result<()> {
+    if made.is_empty() {
+        return Ok(());
+    }
+    let _work = OwnWork::start(ctx, "copy")?;
     for file in made {
         ctx.interrupts.check()?;
         if let Some(other) = made_before

@@ -7,11 +7,12 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::context::Context;
-use crate::dist::{self, Item, Kind};
+use crate::dist::{self, Compression, Item, Kind};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::flags::Selection;
 use crate::release;
+use crate::tokens::OwnWork;
 use crate::workspace::{self, Member, Workspace};
 
 /// How the files begin that belong to a program wherever it goes.
@@ -51,8 +52,13 @@ pub(super) fn run(ctx: &Context, args: &Selection) -> Result<Exit> {
     let time = time(&ctx.config.root)?;
     ctx.shell
         .status("Packing", format_args!("{} files into {top}.tar.xz", items.len()));
-    let level = ctx.config.dist.compression_level;
-    let packed = dist::make(&folder, &top, &items, time, level, ctx.interrupts.cancel());
+    let mut work = OwnWork::start(ctx, "pack")?;
+    let how = Compression {
+        level: ctx.config.dist.compression_level,
+        threads: work.threads(ctx, dist::THREADS_MAX)?,
+    };
+    let packed = dist::make(&folder, &top, &items, time, how, ctx.interrupts.cancel());
+    drop(work);
     // Being told to end is why it failed, if it was.
     ctx.interrupts.check()?;
     let archive = packed.map_err(|e| Error::io("cannot make an archive in", &folder, e))?;

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::flags::Selection;
 use crate::release;
+use crate::tokens::OwnWork;
 
 pub(super) fn run(ctx: &Context, args: &Selection) -> Result<Exit> {
     let (exit, items) = release::build(ctx, args)?;
@@ -24,6 +25,7 @@ pub(super) fn run(ctx: &Context, args: &Selection) -> Result<Exit> {
             "there is nothing to install: the packages make neither programs nor C libraries",
         ));
     }
+    let _work = OwnWork::start(ctx, "install")?;
     for item in &items {
         ctx.interrupts.check()?;
         let place = below(

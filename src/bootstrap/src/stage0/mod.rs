@@ -14,7 +14,7 @@ mod unpack;
 
 pub use pin::{Component, Pin};
 pub use progress::{Event, Progress};
-pub use toolchain::{Cache, Patience, Toolchains};
+pub use toolchain::{Cache, Jobs, Patience, Toolchains};
 
 use crate::error::Error;
 use crate::interrupt::Interrupts;

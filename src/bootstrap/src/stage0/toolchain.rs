@@ -144,13 +144,42 @@ pub struct Toolchains<'a> {
     pub patience: Patience<'a>,
 }
 
+/// What gives unpacking the right to run, and takes it back.
+pub trait Jobs {
+    /// The right to run one job. Dropping it gives it back.
+    type Job;
+    /// Takes one if it can be had at once.
+    ///
+    /// # Errors
+    /// Where that cannot be found out.
+    fn try_start(&self) -> Result<Option<Self::Job>, Error>;
+    /// Waits for one.
+    ///
+    /// # Errors
+    /// Where there is none to be had, or the wait was given up.
+    fn start(&self) -> Result<Self::Job, Error>;
+}
+
+/// An archive that is here, open at its start.
+struct Fetched {
+    component: Component,
+    path: PathBuf,
+    file: fs::File,
+    name: String,
+}
+
 impl Toolchains<'_> {
     /// Returns the folder of the pinned toolchain with one component more than the compiler, its standard library and
     /// cargo; makes it where it is missing. Its programs are in `bin`.
     ///
     /// # Errors
     /// Where the pin has no archive for the host, or it cannot be had.
-    pub fn with(&self, component: Component, say: &mut dyn FnMut(&Event<'_>)) -> Result<PathBuf, Error> {
+    pub fn with<J: Jobs>(
+        &self,
+        component: Component,
+        jobs: &J,
+        say: &mut dyn FnMut(&Event<'_>),
+    ) -> Result<PathBuf, Error> {
         let key = self.key_with(component)?;
         let folder = self.cache.toolchain(&key);
         // Complete or absent: what is there needs no look, and no lock.
@@ -158,12 +187,25 @@ impl Toolchains<'_> {
             return Ok(folder);
         }
         let doing = format!("unpacking {}", component.name());
-        let locks = self.cache.lock(&doing, self.patience, say)?;
-        if !folder.is_dir() {
-            self.make(component, &folder, say)?;
+        let mut job = None;
+        loop {
+            let locks = self.cache.lock(&doing, self.patience, say)?;
+            if folder.is_dir() {
+                break;
+            }
+            let archives = self.fetch(component, say)?;
+            if job.is_none() {
+                job = jobs.try_start()?;
+            }
+            if job.is_some() {
+                self.make(archives, &folder, say)?;
+                break;
+            }
+            // Nobody waits for a job with these locks in hand: whoever has the job may wait for them.
+            drop(locks);
+            job = Some(jobs.start()?);
         }
         say(&Event::Done);
-        drop(locks);
         Ok(folder)
     }
 
@@ -184,25 +226,54 @@ impl Toolchains<'_> {
         self.pin.key(&components, self.host)
     }
 
+    /// Has the archives that are missing to what the base holds already.
+    fn fetch(&self, component: Component, say: &mut dyn FnMut(&Event<'_>)) -> Result<Vec<Fetched>, Error> {
+        let mut parts = Vec::new();
+        if !self.base()?.is_dir() {
+            parts.extend(Component::BASE);
+        }
+        if !Component::BASE.contains(&component) {
+            parts.push(component);
+        }
+        let fetch = |component| {
+            let archive = self.pin.archive(component, self.host)?;
+            let mut downloader = Downloader {
+                server: self.server,
+                interrupts: self.patience.interrupts,
+                say,
+            };
+            let (path, file) = downloader.archive(&archive, &self.cache.downloads())?;
+            Ok(Fetched {
+                component,
+                path,
+                file,
+                name: archive.file_name().to_owned(),
+            })
+        };
+        parts.into_iter().map(fetch).collect()
+    }
+
+    fn base(&self) -> Result<PathBuf, Error> {
+        Ok(self.cache.toolchain(&self.pin.key(&Component::BASE, self.host)?))
+    }
+
     fn make(
         &self,
-        component: Component,
+        archives: Vec<Fetched>,
         folder: &Path,
         say: &mut dyn FnMut(&Event<'_>),
     ) -> Result<(), Error> {
         let staging = self.cache.staging()?;
         let tree = staging.path().join("toolchain");
-        let base = self.cache.toolchain(&self.pin.key(&Component::BASE, self.host)?);
+        let base = self.base()?;
         if base.is_dir() {
             link_tree(&base, &tree).map_err(|e| Error::io("cannot copy the toolchain to", &tree, e))?;
         } else {
             fs::create_dir(&tree).map_err(|e| Error::io("cannot create", &tree, e))?;
-            for part in Component::BASE {
-                self.add(part, &tree, say)?;
-            }
         }
-        if !Component::BASE.contains(&component) {
-            self.add(component, &tree, say)?;
+        for archive in archives {
+            say(&Event::Unpacking { name: &archive.name });
+            self.add(archive, &tree)?;
         }
         sync_folder(&tree).map_err(|e| Error::io("cannot write", &tree, e))?;
         let shelf = self.cache.toolchains();
@@ -212,20 +283,9 @@ impl Toolchains<'_> {
             .map_err(|e| Error::io("cannot put the toolchain in place as", folder, e))
     }
 
-    fn add(&self, component: Component, tree: &Path, say: &mut dyn FnMut(&Event<'_>)) -> Result<(), Error> {
-        let archive = self.pin.archive(component, self.host)?;
-        let interrupts = self.patience.interrupts;
-        let mut downloader = Downloader {
-            server: self.server,
-            interrupts,
-            say,
-        };
-        let (path, file) = downloader.archive(&archive, &self.cache.downloads())?;
-        say(&Event::Unpacking {
-            name: archive.file_name(),
-        });
-        unpack(&path, file, tree, interrupts)?;
-        let program = component.program().map(|name| {
+    fn add(&self, archive: Fetched, tree: &Path) -> Result<(), Error> {
+        unpack(&archive.path, archive.file, tree, self.patience.interrupts)?;
+        let program = archive.component.program().map(|name| {
             tree.join("bin")
                 .join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
         });
@@ -234,7 +294,7 @@ impl Toolchains<'_> {
                 let name = program.file_name().unwrap_or(OsStr::new("?"));
                 Err(Error::environment(format!(
                     "`{}` has no bin/{}",
-                    path.display(),
+                    archive.path.display(),
                     name.display()
                 )))
             }
@@ -278,6 +338,44 @@ mod tests {
     use super::super::unpack::tests::What;
     use super::*;
 
+    /// As many jobs as anybody likes.
+    struct Free;
+
+    impl Jobs for Free {
+        type Job = ();
+
+        fn try_start(&self) -> Result<Option<()>, Error> {
+            Ok(Some(()))
+        }
+
+        fn start(&self) -> Result<(), Error> {
+            unreachable!("one can be had at once")
+        }
+    }
+
+    /// No job at first; the cache's lock must be free when one is waited for.
+    struct Busy<'a> {
+        cache: &'a Cache,
+        waits: std::cell::Cell<u32>,
+    }
+
+    impl Jobs for Busy<'_> {
+        type Job = ();
+
+        fn try_start(&self) -> Result<Option<()>, Error> {
+            Ok(None)
+        }
+
+        fn start(&self) -> Result<(), Error> {
+            self.waits.set(self.waits.get() + 1);
+            let at_once = Patience {
+                timeout: Timeout::AtOnce,
+                interrupts: &Interrupts::default(),
+            };
+            self.cache.lock("looking", at_once, &mut |_| {}).map(drop)
+        }
+    }
+
     /// A dist server in a folder, a pin of what it serves, and a cache.
     struct Scene {
         served: Served,
@@ -293,6 +391,10 @@ mod tests {
 
     impl Scene {
         fn with(&self, pin: &Pin, component: Component) -> Result<PathBuf, Error> {
+            self.with_jobs(pin, component, &Free)
+        }
+
+        fn with_jobs<J: Jobs>(&self, pin: &Pin, component: Component, jobs: &J) -> Result<PathBuf, Error> {
             let patience = Patience {
                 timeout: Timeout::Never,
                 interrupts: &Interrupts::default(),
@@ -306,7 +408,7 @@ mod tests {
                 cache,
                 patience,
             };
-            toolchains.with(component, &mut |_| {})
+            toolchains.with(component, jobs, &mut |_| {})
         }
     }
 
@@ -318,6 +420,21 @@ mod tests {
             .collect();
         names.sort();
         names
+    }
+
+    #[test]
+    fn nobody_waits_for_a_job_while_the_cache_is_locked() {
+        let scene = scene();
+        let pin = scene.served.pin();
+        let busy = Busy {
+            cache: &scene.cache,
+            waits: std::cell::Cell::new(0),
+        };
+        let made = scene.with_jobs(&pin, Component::Rustfmt, &busy).unwrap();
+        assert!(made.join("bin").is_dir());
+        assert_eq!(busy.waits.get(), 1);
+        scene.with_jobs(&pin, Component::Rustfmt, &busy).unwrap();
+        assert_eq!(busy.waits.get(), 1, "what is there costs no job");
     }
 
     #[test]

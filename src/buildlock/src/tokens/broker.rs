@@ -5,9 +5,13 @@
 //! a lease is published before its tokens can be taken, and tokens are out of the children's reach before a smaller lease
 //! is. So at no moment is more in use than the ledger says.
 //!
+//! A compiler that stopped at the turnstile has put its token into the pocket, though its cargo still counts it. So the
+//! children believe to have as many more as have stopped, and may give those back, too.
+//!
 //! The broker sleeps until a token comes back, or for a tick. A tick costs two cheap calls: how many tokens lie in the
 //! jobserver, and whether the pool's folder has changed. The gate is taken only when a token may be had, or is owed.
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -124,6 +128,22 @@ impl JobServer {
         self.shared.server.lend(command);
     }
 
+    /// Has a cargo's compilers stop where their tokens are owed to other builds, because cargo itself keeps a token as long as
+    /// it has work for it. `program` is run in front of each, and calls
+    /// [`stand_before_compiler`](crate::tokens::stand_before_compiler) first of all.
+    ///
+    /// Nothing comes of it where cargo's configuration names a wrapper of its own.
+    ///
+    /// # Errors
+    /// Where the operating system cannot tell about our pipes.
+    ///
+    /// # Platform notes
+    /// Does nothing on Windows: there, tokens are back when cargo has no more to start.
+    pub fn stop_compilers_with(&self, program: &Path, command: &mut Command) -> Result<()> {
+        let done = self.shared.server.stop_compilers(command, program);
+        done.map_err(|e| Error::io("cannot put a turnstile before", program, e))
+    }
+
     /// Takes a token for a job of this process's own, beside its children's; nothing where none can be had now.
     ///
     /// The thread that waits for the children, or does the work while there are none, needs no token: it has the first.
@@ -187,6 +207,10 @@ struct Broker {
     /// How many tokens of the pocket are newly leased.
     leased: u32,
     lying: u32,
+    /// How many compilers have stopped and wait for a token.
+    stopped: u32,
+    /// Whether compilers that come are to stop.
+    calling: bool,
     /// How many tokens are owed to others, once they come back.
     owed: u32,
     /// When the children were last seen short of tokens.
@@ -210,6 +234,8 @@ impl Broker {
             pocket: 0,
             leased: 0,
             lying: 0,
+            stopped: 0,
+            calling: false,
             owed: 0,
             hungry: None,
             pause_until: None,
@@ -240,9 +266,14 @@ impl Broker {
         self.seat.lease().held
     }
 
-    /// The tokens that are out with the children.
+    /// The tokens that lie in the jobserver or, as far as the children know, are out with them.
+    fn issued(&self) -> u32 {
+        (self.held() - 1 + self.stopped).saturating_sub(self.pocket)
+    }
+
+    /// Those of them that are out.
     fn out(&self) -> u32 {
-        (self.held() - 1).saturating_sub(self.pocket + self.lying)
+        self.issued().saturating_sub(self.lying)
     }
 
     /// The most that this build may hold.
@@ -253,8 +284,10 @@ impl Broker {
 
     /// How many more tokens the children could use now.
     fn wants(&self, now: Instant) -> u32 {
+        let stopped = self.stopped.saturating_sub(self.pocket);
         self.demand
             .wants(now)
+            .max(stopped)
             .min(self.most().saturating_sub(self.held()))
     }
 
@@ -281,14 +314,26 @@ impl Broker {
         // Clients that give back more than they took would make tokens out of nothing.
         let returned = self.shared.server.returned()?.min(before + self.lying);
         self.pocket += returned;
+        let stopped = self.shared.server.stopped()?;
+        self.stopped += stopped;
+        self.pocket += stopped;
         let lying = self.shared.server.lying()?;
-        let issued = (self.held() - 1).saturating_sub(self.pocket);
+        let issued = self.issued().min(self.held().saturating_sub(self.pocket));
         let surplus = lying.saturating_sub(issued);
         if surplus > 0 {
             tracing::debug!(surplus, "a client gave back more tokens than it took");
             self.shared.server.take(surplus)?;
         }
         self.lying = lying.min(issued);
+        if self.stopped > self.pocket && self.lying > 0 {
+            // Who stands at the turnstile wants it for certain.
+            let taken = self
+                .shared
+                .server
+                .take(self.lying.min(self.stopped - self.pocket))?;
+            self.lying -= taken;
+            self.pocket += taken;
+        }
         let moved = returned > 0 || self.out() != before;
         self.demand.observe(now, self.lying, moved);
         Ok(())
@@ -332,7 +377,7 @@ impl Broker {
         if wants > 0 && self.memory.refuses(now) {
             wants = 0;
         }
-        let wanted = 1 + self.out() + self.pocket + self.demand.fresh(now) + wants;
+        let wanted = self.held().saturating_sub(self.lying) + self.demand.fresh(now) + wants;
         let ledger = self.seat.read(&mut gate)?.wishing(me, wanted);
         let owed = ledger.should_return(me);
         let (mut held, mut more) = (self.held(), 0);
@@ -445,9 +490,22 @@ impl Broker {
     /// Puts what is in the pocket where the children can take it.
     fn serve(&mut self, now: Instant) -> std::io::Result<()> {
         if self.lost {
-            // The ledger no longer counts us: what comes back stays with the pool.
+            // The ledger no longer counts us: what comes back stays with the pool. But nobody must wait for ever.
             self.shared.server.take(self.lying)?;
-            return Ok(());
+            return self.shared.server.let_pass(std::mem::take(&mut self.stopped));
+        }
+        let passing = self.stopped.min(self.pocket);
+        if passing > 0 {
+            self.shared.server.let_pass(passing)?;
+            self.stopped -= passing;
+            self.pocket -= passing;
+            self.leased = self.leased.saturating_sub(passing);
+        }
+        // As long as some wait there, a compiler that comes gets in line behind them: cargo starts what is urgent first.
+        let calls = self.owed + self.stopped.min(1);
+        if calls > 0 || self.calling {
+            self.shared.server.call_compilers(calls)?;
+            self.calling = calls > 0;
         }
         let (count, leased) = (std::mem::take(&mut self.pocket), std::mem::take(&mut self.leased));
         if count == 0 {
@@ -475,6 +533,10 @@ impl Broker {
         }
         if self.lying > 0 {
             return TICK;
+        }
+        if self.stopped > 0 {
+            // What a child puts into a fifo for them wakes nobody.
+            return TICK_STARVED;
         }
         if self.held() >= self.most() {
             return TICK_CALM;

@@ -29,7 +29,8 @@
 //!
 //! * Tokens bind those who ask for them: a program with threads of its own that is no jobserver client runs as many as it
 //!   likes.
-//! * A token goes back to the pool when its job ends, never before: jobs are not suspended.
+//! * A token goes back to the pool when its job ends, never before: jobs are not suspended. cargo keeps it for its next job
+//!   unless its compilers [stop before they begin](JobServer::stop_compilers_with).
 //! * A build never leases less than one token while it runs. With more builds than tokens the later ones wait.
 //! * The children of a killed build are not counted any more. Make them [end with it](crate::die_with_parent).
 
@@ -52,6 +53,11 @@ mod memory;
 pub use memory::{MemoryLimits, MemoryReading};
 
 pub mod ledger;
+
+#[cfg(unix)]
+mod turnstile;
+#[cfg(unix)]
+pub use turnstile::stand_before_compiler;
 
 mod demand;
 mod seat;

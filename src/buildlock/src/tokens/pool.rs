@@ -13,7 +13,7 @@ use crate::registry::{Patience, Registry};
 use crate::scan::Living;
 use crate::session::{HumanDuration, Timeout};
 use crate::tokens::broker::JobServer;
-use crate::tokens::memory::MemoryLimits;
+use crate::tokens::memory::{MemoryLimits, MemoryReading};
 use crate::tokens::seat::{Ledger, Place, Seat, Taking, Watch};
 use crate::tokens::server::Style;
 use crate::wait::Cancel;
@@ -428,6 +428,38 @@ impl Member {
     /// Where the jobserver cannot be made. The pool is then left.
     pub fn serve(self, style: Style) -> Result<JobServer> {
         JobServer::start(self, style)
+    }
+
+    /// Leases as many further tokens as are free and this build's share allows, so that it holds at most `jobs`; returns how
+    /// many it holds. For work of this process's own, whose threads cannot come and go: nothing is given back before the end.
+    ///
+    /// # Errors
+    /// Where the pool cannot be used.
+    pub fn lease_up_to(&mut self, jobs: u32) -> Result<u32> {
+        let Place::Seat(seat) = &mut self.place else {
+            return Ok(1);
+        };
+        if self.memory.refuse(&MemoryReading::now()).is_some() {
+            return Ok(seat.lease().held);
+        }
+        let registry = seat.registry.clone();
+        let mut gate = seat.enter(
+            &registry,
+            &Patience {
+                deadline: None,
+                cancel: &Cancel::new(),
+            },
+        )?;
+        let wanted = jobs.min(seat.lease().cap);
+        let more = seat
+            .read(&mut gate)?
+            .wishing(seat.ticket(), wanted)
+            .may_lease(seat.ticket());
+        let held = seat.lease().held + more;
+        if more > 0 {
+            seat.publish(&mut gate, held, held)?;
+        }
+        Ok(held)
     }
 
     /// Makes a command's process, and what it starts, count as this build's one job: what joins this pool below it joins at

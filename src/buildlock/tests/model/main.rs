@@ -18,6 +18,7 @@ mod files;
 mod invariants;
 mod look;
 mod numbers;
+mod pool;
 mod rule;
 mod search;
 mod state;

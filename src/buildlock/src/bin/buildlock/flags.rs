@@ -38,6 +38,13 @@ pub(crate) enum Command {
     Hold(FolderArgs),
 }
 
+/// Whether a word is what a command line of ours begins with.
+#[cfg(unix)]
+pub(crate) fn is_subcommand(word: Option<OsString>) -> bool {
+    use clap::CommandFactory;
+    word.is_some_and(|word| Cli::command().find_subcommand(word).is_some())
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct FolderArgs {
     /// The lock folder

@@ -52,6 +52,14 @@ fn main() -> ExitCode {
     if let Some(done) = shim::stand_in() {
         return exit_code(done);
     }
+    // A build script may call this program by the same path, for what it says itself.
+    #[cfg(unix)]
+    if !flags::is_subcommand(std::env::args_os().nth(1))
+        && let Some(error) = buildlock::tokens::stand_before_compiler()
+    {
+        print::note(&format!("cannot start the compiler: {error}"));
+        return EXIT_CANNOT_START.into();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {

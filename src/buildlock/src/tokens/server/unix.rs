@@ -12,10 +12,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::collector::Collector;
+use super::collector::{Collector, Queue};
 use super::{Style, auth_words, failed, one_word};
 use crate::error::Result;
 use crate::sys;
+use crate::tokens::turnstile::Turnstile;
 
 /// The byte that stands for a token. Clients give back what they took, or this.
 const TOKEN: u8 = b'+';
@@ -27,6 +28,7 @@ const FIFO_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 #[derive(Debug)]
 pub(crate) struct Server {
     lines: Lines,
+    turnstile: Turnstile,
     /// Wakes whoever waits: a byte to the second is read from the first.
     woken: File,
     waker: File,
@@ -56,7 +58,7 @@ struct Fifo {
     path: PathBuf,
     /// Does not block.
     file: File,
-    collector: Arc<Collector>,
+    collector: Arc<Collector<Waiting>>,
 }
 
 impl Server {
@@ -65,9 +67,9 @@ impl Server {
         let make = || {
             let (woken, waker) = pipe()?;
             nonblocking(&woken)?;
-            Ok::<_, io::Error>((woken, waker))
+            Ok::<_, io::Error>((woken, waker, Turnstile::new()?))
         };
-        let (woken, waker) = make().map_err(failed(at))?;
+        let (woken, waker, turnstile) = make().map_err(failed(at))?;
         let lines = match style {
             Style::Auto | Style::Pipe => Lines::Pipes(Pipes::new().map_err(failed(at))?),
             Style::Fifo => {
@@ -75,7 +77,12 @@ impl Server {
                 Lines::Fifo(Fifo::new(at, &waker).map_err(failed(at))?)
             }
         };
-        Ok(Self { lines, woken, waker })
+        Ok(Self {
+            lines,
+            turnstile,
+            woken,
+            waker,
+        })
     }
 
     /// What stands in `--jobserver-auth=`.
@@ -128,6 +135,22 @@ impl Server {
         }
     }
 
+    pub(crate) fn stop_compilers(&self, command: &mut Command, program: &Path) -> io::Result<()> {
+        self.turnstile.install(command, program)
+    }
+
+    pub(crate) fn call_compilers(&self, count: u32) -> io::Result<()> {
+        self.turnstile.call(count)
+    }
+
+    pub(crate) fn stopped(&self) -> io::Result<u32> {
+        self.turnstile.stopped()
+    }
+
+    pub(crate) fn let_pass(&self, count: u32) -> io::Result<()> {
+        self.turnstile.let_pass(count)
+    }
+
     pub(crate) fn call_in(&self, count: u32) -> io::Result<()> {
         match &self.lines {
             Lines::Pipes(_) => Ok(()),
@@ -136,7 +159,11 @@ impl Server {
     }
 
     pub(crate) fn wait(&self, time: Duration) -> io::Result<()> {
-        let mut files = vec![PollFd::new(&self.woken, PollFlags::IN)];
+        let bell = self.turnstile.bell();
+        let mut files = vec![
+            PollFd::new(&self.woken, PollFlags::IN),
+            PollFd::new(&bell, PollFlags::IN),
+        ];
         if let Lines::Pipes(p) = &self.lines {
             files.push(PollFd::new(&p.back_read, PollFlags::IN));
         }
@@ -209,12 +236,52 @@ impl Fifo {
         let open = || File::options().read(true).write(true).open(path);
         let file = open()?;
         nonblocking(&file)?;
-        let collector = Collector::new(open()?, waker.try_clone()?)?;
+        let collector = Collector::new(Waiting {
+            fifo: open()?,
+            #[cfg(target_os = "linux")]
+            drain: pipe()?,
+            waker: waker.try_clone()?,
+        });
         Ok(Self {
             path: path.to_owned(),
             file,
             collector,
         })
+    }
+}
+
+/// The fifo, as one more that waits for tokens sees it.
+#[derive(Debug)]
+struct Waiting {
+    /// Reading it blocks.
+    fifo: File,
+    #[cfg(target_os = "linux")]
+    drain: (File, File),
+    waker: File,
+}
+
+impl Queue for Waiting {
+    /// Linux serves blocked `read`s in the order in which they came, and many children may wait. A blocked `splice` is woken
+    /// beside the first of them (it waits non-exclusively), however many there are: it gets two of five tokens that come
+    /// back, where a `read` behind fifteen others gets one of sixteen (measured).
+    #[cfg(target_os = "linux")]
+    fn wait_for_one(&self) -> io::Result<bool> {
+        let flags = rustix::pipe::SpliceFlags::empty();
+        rustix::pipe::splice(&self.fifo, None, &self.drain.1, None, 1, flags)?;
+        Ok((&self.drain.0).read(&mut [0])? == 1)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn wait_for_one(&self) -> io::Result<bool> {
+        Ok((&self.fifo).read(&mut [0])? == 1)
+    }
+
+    fn put_one(&self) {
+        ring(&self.fifo);
+    }
+
+    fn tell(&self) {
+        ring(&self.waker);
     }
 }
 
@@ -243,23 +310,23 @@ fn make_fifo(path: &Path) -> io::Result<()> {
     Err(io::Error::other(why))
 }
 
-pub(super) fn pipe() -> io::Result<(File, File)> {
+pub(crate) fn pipe() -> io::Result<(File, File)> {
     let (read, write) = io::pipe()?;
     Ok((File::from(OwnedFd::from(read)), File::from(OwnedFd::from(write))))
 }
 
-fn nonblocking(file: impl AsFd) -> io::Result<()> {
+pub(crate) fn nonblocking(file: impl AsFd) -> io::Result<()> {
     let flags = rustix::fs::fcntl_getfl(&file)?;
     Ok(rustix::fs::fcntl_setfl(&file, flags | OFlags::NONBLOCK)?)
 }
 
 /// Writes one byte to a pipe that is read by somebody who is alive, or whose death makes it not matter.
-pub(super) fn ring(mut pipe: &File) {
+fn ring(mut pipe: &File) {
     drop(pipe.write(&[TOKEN]));
 }
 
 /// Reads at most `count` bytes of those that are there.
-fn read_some(mut file: &File, count: u32) -> io::Result<u32> {
+pub(crate) fn read_some(mut file: &File, count: u32) -> io::Result<u32> {
     let mut bytes = [0; 256];
     let mut read = 0;
     while read < count {

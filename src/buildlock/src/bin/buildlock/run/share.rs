@@ -1,5 +1,6 @@
 //! How a command shares the machine with other builds: a turn among the heavy ones, and tokens for its jobs.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -134,6 +135,7 @@ impl Part {
         }
         if let Some(server) = &self.server {
             server.configure(command);
+            stop_compilers(server, command);
         }
         if self.turn.is_some() || self.server.is_some() {
             // What is leased goes back when we are killed; it must not be in use then.
@@ -145,6 +147,18 @@ impl Part {
         let served = self.server.map_or(Ok(()), JobServer::end);
         let turned = self.turn.map_or(Ok(()), Member::leave);
         served.and(turned)
+    }
+}
+
+/// Has a cargo give tokens back to other builds, although it would rather keep them.
+fn stop_compilers(server: &JobServer, command: &mut Command) {
+    // A shim is known by its name, and so cannot be started as something else.
+    let this = std::env::current_exe().ok();
+    let Some(this) = this.filter(|this| this.file_stem() == Some(OsStr::new("buildlock"))) else {
+        return;
+    };
+    if let Err(e) = server.stop_compilers_with(&this, command) {
+        print::note(&e.to_string());
     }
 }
 
