@@ -44,22 +44,19 @@ pub fn dist_server(config: &Config, pin: &Pin) -> String {
 
 /// Makes sure that the toolchain has a component; where it lacks it, the command gets the pinned toolchain that has it.
 ///
-/// What is needed goes into the content-addressed cache, so a reader need not become a mutator for it.
+/// What is needed goes into the content-addressed cache, so a reader need not become a mutator for it. A dry run fetches nothing.
 ///
 /// # Errors
 /// Where it can't be had, or the configuration says not to look for it.
 pub fn provide(ctx: &mut Context, component: Component) -> Result<()> {
-    let Some(program) = component.subcommand() else {
-        return Ok(());
-    };
-    if is_there(&ctx.launch.cargo, program) || ctx.flags.dry_run {
+    if find(ctx, component)? || ctx.flags.dry_run {
         return Ok(());
     }
     let build = &ctx.config.build;
     if build.stage0 == Stage0::Local || build.rustc.is_some() || build.cargo.is_some() {
         let name = component.name();
         return Err(Error::environment(format!(
-            "the toolchain has no {name}: there is no `{program}` beside or on PATH for"
+            "the toolchain has no {name}: it is neither on PATH nor beside"
         ))
         .at(&ctx.launch.cargo)
         .advice(format!(
@@ -77,13 +74,42 @@ pub fn provide(ctx: &mut Context, component: Component) -> Result<()> {
         patience: patience(ctx),
     };
     let mut progress = Progress::new();
-    let bin = toolchains
-        .with(component, &mut |event| progress.show(event))?
-        .join("bin");
+    let toolchain = toolchains.with(component, &mut |event| progress.show(event))?;
     drop(progress);
+    use_toolchain(ctx, &toolchain);
+    Ok(())
+}
+
+/// Looks for a component where nothing has to be fetched: beside cargo, on PATH, and in the cache, from where the command then
+/// gets its toolchain. Returns whether it is there.
+///
+/// # Errors
+/// Where the pin cannot be read.
+pub fn find(ctx: &mut Context, component: Component) -> Result<bool> {
+    let is_there = |program| is_there(&ctx.launch.cargo, program);
+    if component.subcommand().is_none_or(is_there) {
+        return Ok(true);
+    }
+    let build = &ctx.config.build;
+    if build.stage0 == Stage0::Local || build.rustc.is_some() || build.cargo.is_some() {
+        return Ok(false);
+    }
+    // A host that has no archives has none in the cache, either.
+    let Ok(key) = Pin::read(&ctx.launch.root)?.key_with(component, &ctx.launch.host) else {
+        return Ok(false);
+    };
+    let toolchain = cache(&ctx.config).toolchain(&key);
+    let found = toolchain.is_dir();
+    if found {
+        use_toolchain(ctx, &toolchain);
+    }
+    Ok(found)
+}
+
+fn use_toolchain(ctx: &mut Context, toolchain: &Path) {
+    let bin = toolchain.join("bin");
     ctx.launch.cargo = bin.join(program_file("cargo"));
     ctx.launch.rustc = bin.join(program_file("rustc"));
-    Ok(())
 }
 
 /// Removes from the cache what nothing uses any more. The build directory must be held exclusively.

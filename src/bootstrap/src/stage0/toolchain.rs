@@ -151,7 +151,7 @@ impl Toolchains<'_> {
     /// # Errors
     /// Where the pin has no archive for the host, or it cannot be had.
     pub fn with(&self, component: Component, say: &mut dyn FnMut(&Event<'_>)) -> Result<PathBuf, Error> {
-        let key = self.key_with(component)?;
+        let key = self.pin.key_with(component, self.host)?;
         let folder = self.cache.toolchain(&key);
         // Complete or absent: what is there needs no look, and no lock.
         if folder.is_dir() {
@@ -174,14 +174,8 @@ impl Toolchains<'_> {
     pub fn keys(&self) -> Result<Vec<String>, Error> {
         Component::ALL
             .iter()
-            .map(|&component| self.key_with(component))
+            .map(|&component| self.pin.key_with(component, self.host))
             .collect()
-    }
-
-    fn key_with(&self, component: Component) -> Result<String, Error> {
-        let mut components = Component::BASE.to_vec();
-        components.push(component);
-        self.pin.key(&components, self.host)
     }
 
     fn make(
