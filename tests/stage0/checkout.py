@@ -9,9 +9,11 @@ from __future__ import annotations
 import functools
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
+import tempfile
 import unittest
 from pathlib import Path
 
@@ -149,7 +151,9 @@ class Case(unittest.TestCase):
     """A test with a checkout whose server runs."""
 
     def setUp(self) -> None:
-        self.top = new_folder(self)
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.top = Path(folder.name).resolve()
         self.checkout = self.checkout_in(self.top / "one")
 
     def checkout_in(self, top: Path) -> Checkout:
@@ -168,19 +172,31 @@ class Case(unittest.TestCase):
         """Runs `./x` to its end."""
         return self.end(self.checkout.start(*arguments), code)
 
+    def start_held(self, *arguments: str) -> subprocess.Popen[str]:
+        """Starts a `check` or a `build` whose cargo waits at the gate until `let_on` is called."""
+        command = arguments[0]
+        for pipe in (self.pipe("started", command), self.pipe("go", command)):
+            if not pipe.exists():
+                os.mkfifo(pipe)
+        run = self.checkout.start(*arguments, STAGE0_GATE=f"cargo {command} --manifest-path")
+        started = os.open(self.pipe("started", command), os.O_RDONLY | os.O_NONBLOCK)
+        with open(started, "rb", buffering=0) as file:
+            self.assertTrue(select.select([file], [], [], STUCK_SECONDS)[0], "no cargo has come to the gate")
+            file.read()
+        return run
+
+    def let_on(self, command: str) -> None:
+        """Opens the gate for one command."""
+        self.pipe("go", command).write_text("go\n")
+
+    def pipe(self, what: str, command: str) -> Path:
+        """A named pipe at the gate."""
+        return self.checkout.top / "ws" / f"{what}.{command}"
+
     def assert_clean(self, cache: Path) -> None:
         """Nothing half done is left."""
         self.assertEqual(list(cache.glob("staging/*")), [])
         self.assertEqual(list(cache.parent.rglob("*.holder.json")), [])
-
-
-def new_folder(case: unittest.TestCase) -> Path:
-    """A folder for one test."""
-    import tempfile
-
-    folder = tempfile.TemporaryDirectory()
-    case.addCleanup(folder.cleanup)
-    return Path(folder.name).resolve()
 
 
 def contents(tree: Path) -> dict[str, tuple[int, str]]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import select
-import subprocess
 import unittest
 
 from checkout import Case
@@ -14,22 +11,6 @@ class Bump(Case):
     def setUp(self) -> None:
         super().setUp()
         self.checkout.release("old")
-        self.workspace = self.checkout.top / "ws"
-        for name in ("started.check", "go.check", "started.build", "go.build"):
-            os.mkfifo(self.workspace / name)
-
-    def start_held(self, *arguments: str) -> subprocess.Popen[str]:
-        """A run whose cargo waits at the gate until `let_on` is called."""
-        run = self.checkout.start(*arguments, STAGE0_GATE=f"cargo {arguments[0]} --manifest-path")
-        with open(
-            os.open(self.workspace / f"started.{arguments[0]}", os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0
-        ) as pipe:
-            self.assertTrue(select.select([pipe], [], [], 120)[0], "no cargo has come to the gate")
-            pipe.read()
-        return run
-
-    def let_on(self, command: str) -> None:
-        (self.workspace / f"go.{command}").write_text("go\n")
 
     def labels(self, since: int) -> set[str]:
         """Which toolchains' tools were called since then."""
