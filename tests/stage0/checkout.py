@@ -71,6 +71,7 @@ class Checkout:
         shutil.copy(SOURCE_ROOT / "x.py", self.root)
         for module in (SOURCE_ROOT / "src" / "bootstrap").glob("*.py"):
             shutil.copy(module, launcher)
+        shutil.copytree(SOURCE_ROOT / "src" / "bootstrap" / "editor", launcher / "editor")
         (launcher / "src" / "main.rs").write_text("//! Stands for the driver's sources.\n")
         package = top / "ws" / "app"
         (package / "src").mkdir(parents=True)
@@ -164,9 +165,14 @@ class Case(unittest.TestCase):
 
     def end(self, process: subprocess.Popen[str], code: int = 0) -> str:
         """Waits for a process; gives what it said on standard error."""
-        out, err = process.communicate(timeout=STUCK_SECONDS)
-        self.assertEqual(process.returncode, code, f"{process.args!r}\n--- stdout\n{out}\n--- stderr\n{err}")
-        return err
+        return self.end_all([process], code)
+
+    def end_all(self, processes: list[subprocess.Popen[str]], code: int = 0) -> str:
+        """Waits for all of them, even if one fails; gives what they said on standard error."""
+        said = [process.communicate(timeout=STUCK_SECONDS) for process in processes]
+        for process, (out, err) in zip(processes, said, strict=True):
+            self.assertEqual(process.returncode, code, f"{process.args!r}\n--- stdout\n{out}\n--- stderr\n{err}")
+        return "".join(err for _, err in said)
 
     def x(self, *arguments: str, code: int = 0) -> str:
         """Runs `./x` to its end."""

@@ -26,16 +26,21 @@ WORDS = [
 ]
 
 
-def files() -> dict[str, dict[str, bytes]]:
-    """What is in each component: some large programs and libraries of the installed toolchain, and many small texts."""
+def texts() -> dict[str, bytes]:
+    """Many small files, as a toolchain's documentation has them."""
     draw = random.Random(1)
-    texts = {}
+    made = {}
     for number in range(FILES):
-        words = draw.choices(WORDS, k=draw.randrange(50, 1000))
-        texts[f"share/doc/part{number % 251}/{'deep/' * (number % 7)}{number}.html"] = " ".join(words).encode()
+        words = draw.choices(WORDS, k=draw.randrange(50, 500))
+        made[f"share/doc/part{number % 251}/{'deep/' * (number % 7)}{number}.html"] = " ".join(words).encode()
+    return made
+
+
+def files() -> dict[str, dict[str, bytes]]:
+    """What is in each component: the texts, and large programs and libraries of the installed toolchain."""
     large = sorted((sysroot() / "lib").glob("librustc_driver*"))[:1]
     rustc = {f"lib/{path.name}": path.read_bytes() for path in large}
-    return {"rust-std": texts, "cargo": {"libexec/cargo": (sysroot() / "bin" / "cargo").read_bytes()}, "rustc": rustc}
+    return {"rust-std": texts(), "cargo": {"libexec/cargo": (sysroot() / "bin" / "cargo").read_bytes()}, "rustc": rustc}
 
 
 def measure(folder: Path) -> dict[str, list[float]]:

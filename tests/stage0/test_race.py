@@ -34,8 +34,7 @@ class Race(Case):
     def round(self, checkout: Checkout, commands: Commands, components: tuple[str, ...]) -> None:
         shutil.rmtree(checkout.build, ignore_errors=True)
         checkout.server.requests.clear()
-        runs = [checkout.start(*command) for command in commands]
-        said = "".join([self.end(run) for run in runs])
+        said = self.end_all([checkout.start(*command) for command in commands])
         asked = sorted(Path(path).name.split("-1.95.0")[0] for path, _ in checkout.server.requests)
         self.assertEqual(asked, sorted(components))
         for once in ("unpacking stage0", "building the driver of ./x"):
@@ -80,7 +79,7 @@ class TwoCheckouts(Case):
                 for command in (("fmt", "--check"), ("tidy",))
                 for checkout in (self.checkout, other)
             ]
-            said = "".join([self.end(run) for run in runs])
+            said = self.end_all(runs)
             requests = self.checkout.server.requests + other.server.requests
             self.assertEqual(len(requests), len({path for path, _ in requests}), requests)
             self.assertEqual(len(requests), len((*BASE, "rustfmt")))

@@ -11,7 +11,7 @@ from checkout import STUCK_SECONDS, Case
 
 class RealSize(Case):
     def test_two_at_once_and_one_killed_in_the_middle_of_unpacking(self) -> None:
-        files = real_size.files()
+        files = {"rust-std": real_size.texts()}
         self.checkout.release("v1", **files)
         killed = self.checkout.start("tidy")
         assert killed.stderr
@@ -25,8 +25,7 @@ class RealSize(Case):
         killed.communicate(timeout=STUCK_SECONDS)
         self.assertEqual(self.checkout.toolchains(), [])
         self.checkout.server.requests.clear()
-        runs = [self.checkout.start("tidy") for _ in range(2)]
-        said = "".join([self.end(run) for run in runs])
+        said = self.end_all([self.checkout.start("tidy") for _ in range(2)])
         self.assertEqual(said.splitlines().count("unpacking stage0"), 1)
         self.assertEqual(self.checkout.server.requests, [])
         (tree,) = self.checkout.toolchains()

@@ -52,8 +52,7 @@ pub fn provide(ctx: &mut Context, component: Component) -> Result<()> {
     if find(ctx, component)? || ctx.flags.dry_run {
         return Ok(());
     }
-    let build = &ctx.config.build;
-    if build.stage0 == Stage0::Local || build.rustc.is_some() || build.cargo.is_some() {
+    if tools_are_the_users(&ctx.config) {
         let name = component.name();
         return Err(Error::environment(format!(
             "the toolchain has no {name}: it is neither on PATH nor beside"
@@ -86,12 +85,19 @@ pub fn provide(ctx: &mut Context, component: Component) -> Result<()> {
 /// # Errors
 /// Where the pin cannot be read.
 pub fn find(ctx: &mut Context, component: Component) -> Result<bool> {
-    let is_there = |program| is_there(&ctx.launch.cargo, program);
-    if component.subcommand().is_none_or(is_there) {
+    let launch = &ctx.launch;
+    let mut folders: Vec<_> = launch.cargo.parent().map(Path::to_owned).into_iter().collect();
+    // What is on PATH belongs to the user's own toolchain: with another compiler it does not work.
+    if launch.stage0 == "local" {
+        folders.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
+    }
+    if component
+        .subcommand()
+        .is_none_or(|program| is_in(&folders, program))
+    {
         return Ok(true);
     }
-    let build = &ctx.config.build;
-    if build.stage0 == Stage0::Local || build.rustc.is_some() || build.cargo.is_some() {
+    if tools_are_the_users(&ctx.config) {
         return Ok(false);
     }
     // A host that has no archives has none in the cache, either.
@@ -104,6 +110,12 @@ pub fn find(ctx: &mut Context, component: Component) -> Result<bool> {
         use_toolchain(ctx, &toolchain);
     }
     Ok(found)
+}
+
+/// Whether the configuration says which tools there are, so that none is looked for in the cache.
+fn tools_are_the_users(config: &Config) -> bool {
+    let build = &config.build;
+    build.stage0 == Stage0::Local || build.rustc.is_some() || build.cargo.is_some()
 }
 
 fn use_toolchain(ctx: &mut Context, toolchain: &Path) {
@@ -153,12 +165,12 @@ pub fn collect_old(ctx: &Context) {
     }
 }
 
-/// Whether a program is beside cargo, or on PATH.
-fn is_there(cargo: &Path, program: &str) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let beside = cargo.parent().map(Path::to_owned);
-    let mut folders = beside.into_iter().chain(env::split_paths(&path));
-    folders.any(|folder: PathBuf| !is_proxy_folder(&folder) && folder.join(program_file(program)).is_file())
+/// Whether a program is in one of these folders, and is no proxy of rustup's.
+fn is_in(folders: &[PathBuf], program: &str) -> bool {
+    let has_it = |folder: &Path| folder.join(program_file(program)).is_file();
+    folders
+        .iter()
+        .any(|folder| !is_proxy_folder(folder) && has_it(folder))
 }
 
 /// Whether a folder holds rustup's proxies: there every component's programs lie, whether it is installed or not.
@@ -179,12 +191,11 @@ mod tests {
     #[test]
     fn a_proxy_of_rustups_is_no_component() {
         let toolchain = tempfile::tempdir().unwrap();
-        let cargo = toolchain.path().join("cargo");
-        let program = format!("cargo-of-{}", std::process::id());
-        assert!(!is_there(&cargo, &program));
-        fs::write(toolchain.path().join(program_file(&program)), "").unwrap();
-        assert!(is_there(&cargo, &program));
+        let folders = [toolchain.path().to_owned()];
+        assert!(!is_in(&folders, "cargo-fmt"));
+        fs::write(toolchain.path().join(program_file("cargo-fmt")), "").unwrap();
+        assert!(is_in(&folders, "cargo-fmt"));
         fs::write(toolchain.path().join(program_file("rustup")), "").unwrap();
-        assert!(!is_there(&cargo, &program));
+        assert!(!is_in(&folders, "cargo-fmt"));
     }
 }
