@@ -19,7 +19,8 @@ def main(root: Path, server: str) -> int:
     text = (root / "src" / "stage0").read_text()
     sums = {key: value for key, _, value in (line.partition("=") for line in text.splitlines()) if "/" in key}
     base = {key: value for key, value in sums.items() if Path(key).name.startswith(("cargo-", "rust-std-", "rustc-"))}
-    stage0, cache = root / "build" / "stage0", root / "build" / "cache"
+    # There the archives lie in a folder that is named after their date; here all have one.
+    stage0, cache = root / "build" / "stage0", root / "build" / "cache" / hashlib.sha256(text.encode()).hexdigest()
     stamp = stage0 / ".stamp"
     if not stamp.exists() or stamp.read_text() != text:
         if stage0.exists():

@@ -1,7 +1,7 @@
 """Prints the figures of the race: this tree's order beside the classic one, both with a driver that does nothing.
 
-Call it as `python3 tests/stage0/figures.py [ROUNDS]`. In each round two processes start at once, on an empty build
-directory or on one whose stage0 is stale; a round fails when one of them does.
+Call it as `python3 tests/stage0/figures.py [ROUNDS [classic|ours]]`. In each round two processes start at once, on an
+empty build directory or on one whose stage0 is stale; a round fails when one of them does.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def launch(checkout: Checkout, command: list[str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=checkout.top, env=checkout.environment, stdout=devnull, stderr=devnull)
 
 
-def compare(rounds: int) -> dict[str, tuple[int, float, float]]:
-    """The figures of both orders, from the same archives."""
+def compare(rounds: int, only: str) -> dict[str, tuple[int, float, float]]:
+    """The figures of both orders, from archives alike."""
     figures = {}
     with tempfile.TemporaryDirectory() as folder:
         checkout = Checkout(Path(folder).resolve() / "one", driver=Path("/bin/true"))
@@ -51,6 +51,8 @@ def compare(rounds: int) -> dict[str, tuple[int, float, float]]:
         orders = {"classic": [*classic, str(checkout.root), checkout.server.url], "ours": checkout.command("tidy")}
         with checkout.server:
             for name, command in orders.items():
+                if only not in ("", name):
+                    continue
                 checkout.release("old", rustc=files("lib"), cargo=files("share"))
                 figures[f"{name}, empty"] = play(checkout, command, None, rounds)
                 shutil.rmtree(checkout.build, ignore_errors=True)
@@ -69,6 +71,7 @@ def files(folder: str) -> dict[str, bytes]:
 
 if __name__ == "__main__":
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 50
+    chosen = sys.argv[2] if len(sys.argv) > 2 else ""
     print(f"{count} rounds of two processes | failed rounds | downloads per round | seconds to both done")
-    for name, (failed, fetched, took) in compare(count).items():
+    for name, (failed, fetched, took) in compare(count, chosen).items():
         print(f"{name:>26} | {failed:13} | {fetched:19.1f} | {took:20.2f}")
