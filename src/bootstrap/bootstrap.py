@@ -10,8 +10,8 @@ The driver's fingerprint, which the driver computes too, is the SHA-256 in hexad
 - below `src/bootstrap/src` and `src/buildlock/src` the files that end in `.rs`, `.toml` or `.md`;
 - below `src/bootstrap/defaults` all files.
 
-Absent files are passed over (a link to nowhere is one: some editors make such). After these comes one more entry, of
-the path `rustc` and the content `path-of-rustc NUL version-line`.
+Absent and hidden files are passed over (editors make such). After these comes one more entry, of the path `rustc` and
+the content `path-of-rustc NUL version-line`.
 """
 
 import os
@@ -49,23 +49,22 @@ def main(root: str, arguments: list[str]) -> int:
 
 
 def launch(root: str, arguments: list[str]) -> int:
-    """Becomes the driver; what is missing for that is made first, and then looked for again."""
+    """Becomes the driver; what is missing for that is made first, piece by piece, and then looked for again."""
     config = Configuration(root, arguments)
     for _ in range(ATTEMPTS):
         tools = toolchain.find(config)
-        if tools:
-            fingerprint = fingerprint_of(root, tools)
-            if os.path.exists(driver_path(config, fingerprint)):
-                try:
-                    return become(config, tools, fingerprint, arguments)
-                except FileNotFoundError:
-                    continue  # it was collected in this very moment
+        driver = tools and driver_path(config, tools)
+        if tools and driver and os.path.exists(driver):
+            try:
+                return become(config, tools, driver, arguments)
+            except FileNotFoundError:
+                continue  # it was collected in this very moment
         provide(config, arguments)
     raise Failure("the driver's sources changed during each of its builds: run ./x again when they rest", EXIT_FAILED)
 
 
 def provide(config: Configuration, arguments: list[str]) -> None:
-    """Makes what is missing; who had to wait for the lock finds everything in place."""
+    """Makes the next thing that is missing; who had to wait for the lock may find it in place."""
     import provision
 
     with provision.cache(config, arguments) as tell:
@@ -73,23 +72,20 @@ def provide(config: Configuration, arguments: list[str]) -> None:
         if not tools:
             tell("unpacking stage0")
             provision.install_stage0(config)
-            tools = toolchain.find(config)
-        fingerprint = tools and fingerprint_of(config.root, tools)
-        if tools and fingerprint and not os.path.exists(driver_path(config, fingerprint)):
+        elif not os.path.exists(driver := driver_path(config, tools)):
             tell("building the driver")
             built = provision.build_driver(config, tools)
             # With sources that changed meanwhile it is another driver, and this would be the wrong name for it.
-            if fingerprint_of(config.root, tools) == fingerprint:
-                provision.store_driver(config, built, driver_path(config, fingerprint))
+            if driver_path(config, tools) == driver:
+                provision.store_driver(config, built, driver)
 
 
-def become(config: Configuration, tools: Toolchain, fingerprint: str, arguments: list[str]) -> int:
+def become(config: Configuration, tools: Toolchain, driver: str, arguments: list[str]) -> int:
     """Replaces this process by the driver. Windows cannot do that: there we stay for its exit code."""
-    driver = driver_path(config, fingerprint)
     environment = os.environ | {
         "BOOTSTRAP_ROOT": config.root,
         "BOOTSTRAP_BUILD_DIR": config.build_dir,
-        "BOOTSTRAP_FINGERPRINT": fingerprint,
+        "BOOTSTRAP_FINGERPRINT": os.path.basename(os.path.dirname(driver)),
         "BOOTSTRAP_STAGE0": tools.stage0,
         "BOOTSTRAP_CARGO": tools.cargo,
         "BOOTSTRAP_RUSTC": tools.rustc,
@@ -110,24 +106,20 @@ def become(config: Configuration, tools: Toolchain, fingerprint: str, arguments:
             pass  # the console has told the driver too, and the driver decides
 
 
-def driver_path(config: Configuration, fingerprint: str) -> str:
-    """Where the driver with that fingerprint lies."""
-    return os.path.join(config.cache_dir, "driver", fingerprint, f"bootstrap{toolchain.EXE}")
-
-
-def fingerprint_of(root: str, tools: Toolchain) -> str:
-    """The fingerprint of the driver that these sources and this rustc make; the module's text defines it."""
+def driver_path(config: Configuration, tools: Toolchain) -> str:
+    """Where the driver lies that these sources and this rustc make: in a folder named by its fingerprint."""
     paths = list(FILES)
     for top, ends in FOLDERS.items():
-        for folder, _, names in os.walk(os.path.join(root, top)):
-            below = folder[len(root) + 1 :].replace(os.sep, "/")
-            paths += [f"{below}/{name}" for name in names if name.endswith(ends)]
+        for folder, _, names in os.walk(os.path.join(config.root, top)):
+            below = folder[len(config.root) + 1 :].replace(os.sep, "/")
+            paths += [f"{below}/{name}" for name in names if name.endswith(ends) and not name.startswith(".")]
     entries = []
     for path in sorted(paths):
         try:
-            with open(os.path.join(root, path), "rb") as file:
+            with open(os.path.join(config.root, path), "rb") as file:
                 entries.append((os.fsencode(path), file.read()))
         except FileNotFoundError:
             pass
     entries.append((b"rustc", os.fsencode(f"{tools.rustc}\0{tools.version}")))
-    return toolchain.sha256(b"".join(b"%b\0%d\0%b" % (path, len(content), content) for path, content in entries))
+    fingerprint = toolchain.sha256(b"".join(b"%b\0%d\0%b" % (path, len(text), text) for path, text in entries))
+    return os.path.join(config.cache_dir, "driver", fingerprint, f"bootstrap{toolchain.EXE}")

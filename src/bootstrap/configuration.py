@@ -10,7 +10,7 @@ from failure import EXIT_USAGE, Failure
 
 Table = dict[str, object]
 
-FLAGS = ("--config", "--build-dir", "--lock-timeout", "--no-wait", "--set")
+FLAGS = ("--config", "--build-dir", "--lock-timeout", "--set")
 SCHEMES = ("https://", "http://", "file://")
 INCLUDE_DEPTH_MAX = 16
 FILES_MAX = 128
@@ -56,8 +56,6 @@ class Configuration:
         self.lock_timeout = seconds("build.lock-timeout", build.get("lock-timeout"))
         for value in flags["--lock-timeout"]:
             self.lock_timeout = seconds("--lock-timeout", value)
-        if flags["--no-wait"]:
-            self.lock_timeout = 0.0
 
 
 def read_flags(arguments: list[str]) -> dict[str, list[str]]:
@@ -68,25 +66,23 @@ def read_flags(arguments: list[str]) -> dict[str, list[str]]:
         if word == "--":
             break
         flag, equals, value = word.partition("=")
+        if flag == "--no-wait":
+            flag, equals, value = "--lock-timeout", "=", "0"
         if flag in flags:
-            following = value if equals or flag == "--no-wait" else next(words, "")
-            if not following and flag != "--no-wait":
+            flags[flag].append(value if equals else next(words, ""))
+            if not flags[flag][-1]:
                 raise usage(f"{flag} needs a value")
-            flags[flag].append(following)
     return flags
 
 
 def read_table(root: str, flags: dict[str, list[str]]) -> Table:
     """The file that is found, under `--set` and over its profile's defaults."""
-    table: Table = {}
-    named = flags["--config"][-1:] or [os.environ.get("RUST_BOOTSTRAP_CONFIG", "")]
-    if named[0]:
-        table = read_file(absolute(os.getcwd(), named[0]), "--config" if flags["--config"] else "RUST_BOOTSTRAP_CONFIG")
-    else:
-        for path in (os.path.join(folder, "bootstrap.toml") for folder in (os.getcwd(), root)):
-            if os.path.exists(path):
-                table = read_file(path, "./x")
-                break
+    found = filter(os.path.exists, (os.path.join(folder, "bootstrap.toml") for folder in (os.getcwd(), root)))
+    named, wanted_by = os.environ.get("RUST_BOOTSTRAP_CONFIG"), "RUST_BOOTSTRAP_CONFIG"
+    if flags["--config"]:
+        named, wanted_by = flags["--config"][-1], "--config"
+    path = absolute(os.getcwd(), named) if named else next(found, None)
+    table = read_file(path, wanted_by if named else "./x") if path else {}
     for setting in flags["--set"]:
         table = merge(table, read_setting(setting))
     if "profile" in table:

@@ -51,6 +51,7 @@ def install_stage0(config: Configuration) -> None:
             raise Failure(f"there is no stage0 for this host (src/stage0 has no {name}): {advice}")
         paths.append(os.path.join(config.cache_dir, "downloads", os.path.basename(name)))
         download.ensure(f"{server.rstrip('/')}/{name}", paths[-1], sha256)
+    print("unpacking stage0", file=sys.stderr)
     with staged(config, pin.place) as tree:
         unpack.unpack(paths, tree)
         if not os.path.exists(os.path.join(tree, "bin", f"rustc{toolchain.EXE}")):

@@ -326,13 +326,16 @@ pub(crate) fn set_environment(ctx: &Context, command: &mut Command) {
     }
 }
 
-/// PATH with the toolchain's folder first: cargo finds its subcommands, and rustdoc, there.
+/// PATH with the toolchain's folder first: cargo finds its subcommands, and rustdoc, there. Its own home, with rustup's proxies,
+/// goes last: cargo would look there before all of PATH, were it not in PATH.
 fn path_with(folder: Option<&Path>) -> Option<OsString> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = folder
-        .map(Path::to_owned)
-        .into_iter()
-        .chain(std::env::split_paths(&path));
+    let user_home = || std::env::home_dir().map(|home| home.join(".cargo"));
+    let cargo_home = std::env::var_os("CARGO_HOME").map_or_else(user_home, |home| Some(home.into()));
+    let folders = folder.map(Path::to_owned).into_iter();
+    let folders = folders
+        .chain(std::env::split_paths(&path))
+        .chain(cargo_home.map(|home| home.join("bin")));
     // A folder with a separator in its name cannot be in PATH.
     std::env::join_paths(folders).ok()
 }

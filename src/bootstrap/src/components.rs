@@ -60,22 +60,18 @@ impl Jobs for Unpacking<'_> {
 
 /// Makes sure that the toolchain has a component; where it lacks it, the command gets the pinned toolchain that has it.
 ///
-/// What is needed goes into the content-addressed cache, so a reader need not become a mutator for it.
+/// What is needed goes into the content-addressed cache, so a reader need not become a mutator for it. A dry run fetches nothing.
 ///
 /// # Errors
 /// Where it can't be had, or the configuration says not to look for it.
 pub fn provide(ctx: &mut Context, component: Component) -> Result<()> {
-    let Some(program) = component.subcommand() else {
-        return Ok(());
-    };
-    if is_there(&ctx.launch.cargo, program) || ctx.flags.dry_run {
+    if find(ctx, component)? || ctx.flags.dry_run {
         return Ok(());
     }
-    let build = &ctx.config.build;
-    if build.stage0 == Stage0::Local || build.rustc.is_some() || build.cargo.is_some() {
+    if tools_are_the_users(&ctx.config) {
         let name = component.name();
         return Err(Error::environment(format!(
-            "the toolchain has no {name}: there is no `{program}` beside or on PATH for"
+            "the toolchain has no {name}: it is neither on PATH nor beside"
         ))
         .at(&ctx.launch.cargo)
         .advice(format!(
@@ -93,13 +89,55 @@ pub fn provide(ctx: &mut Context, component: Component) -> Result<()> {
         patience: patience(ctx),
     };
     let mut progress = Progress::new();
-    let bin = toolchains
-        .with(component, &Unpacking(ctx), &mut |event| progress.show(event))?
-        .join("bin");
+    let toolchain = toolchains.with(component, &Unpacking(ctx), &mut |event| progress.show(event))?;
     drop(progress);
+    use_toolchain(ctx, &toolchain);
+    Ok(())
+}
+
+/// Looks for a component where nothing has to be fetched: beside cargo, on PATH, and in the cache, from where the command then
+/// gets its toolchain. Returns whether it is there.
+///
+/// # Errors
+/// Where the pin cannot be read.
+pub fn find(ctx: &mut Context, component: Component) -> Result<bool> {
+    let launch = &ctx.launch;
+    let mut folders: Vec<_> = launch.cargo.parent().map(Path::to_owned).into_iter().collect();
+    // What is on PATH belongs to the user's own toolchain: with another compiler it does not work.
+    if launch.stage0 == "local" {
+        folders.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
+    }
+    if component
+        .subcommand()
+        .is_none_or(|program| is_in(&folders, program))
+    {
+        return Ok(true);
+    }
+    if tools_are_the_users(&ctx.config) {
+        return Ok(false);
+    }
+    // A host that has no archives has none in the cache, either.
+    let Ok(key) = Pin::read(&ctx.launch.root)?.key_with(component, &ctx.launch.host) else {
+        return Ok(false);
+    };
+    let toolchain = cache(&ctx.config).toolchain(&key);
+    let found = toolchain.is_dir();
+    if found {
+        use_toolchain(ctx, &toolchain);
+    }
+    Ok(found)
+}
+
+/// Whether the configuration says which tools there are, so that none is looked for in the cache.
+fn tools_are_the_users(config: &Config) -> bool {
+    let build = &config.build;
+    build.stage0 == Stage0::Local || build.rustc.is_some() || build.cargo.is_some()
+}
+
+fn use_toolchain(ctx: &mut Context, toolchain: &Path) {
+    let bin = toolchain.join("bin");
     ctx.launch.cargo = bin.join(program_file("cargo"));
     ctx.launch.rustc = bin.join(program_file("rustc"));
-    Ok(())
 }
 
 /// Removes from the cache what nothing uses any more. The build directory must be held exclusively.
@@ -143,12 +181,12 @@ pub fn collect_old(ctx: &Context) {
     }
 }
 
-/// Whether a program is beside cargo, or on PATH.
-fn is_there(cargo: &Path, program: &str) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let beside = cargo.parent().map(Path::to_owned);
-    let mut folders = beside.into_iter().chain(env::split_paths(&path));
-    folders.any(|folder: PathBuf| !is_proxy_folder(&folder) && folder.join(program_file(program)).is_file())
+/// Whether a program is in one of these folders, and is no proxy of rustup's.
+fn is_in(folders: &[PathBuf], program: &str) -> bool {
+    let has_it = |folder: &Path| folder.join(program_file(program)).is_file();
+    folders
+        .iter()
+        .any(|folder| !is_proxy_folder(folder) && has_it(folder))
 }
 
 /// Whether a folder holds rustup's proxies: there every component's programs lie, whether it is installed or not.
@@ -169,12 +207,11 @@ mod tests {
     #[test]
     fn a_proxy_of_rustups_is_no_component() {
         let toolchain = tempfile::tempdir().unwrap();
-        let cargo = toolchain.path().join("cargo");
-        let program = format!("cargo-of-{}", std::process::id());
-        assert!(!is_there(&cargo, &program));
-        fs::write(toolchain.path().join(program_file(&program)), "").unwrap();
-        assert!(is_there(&cargo, &program));
+        let folders = [toolchain.path().to_owned()];
+        assert!(!is_in(&folders, "cargo-fmt"));
+        fs::write(toolchain.path().join(program_file("cargo-fmt")), "").unwrap();
+        assert!(is_in(&folders, "cargo-fmt"));
         fs::write(toolchain.path().join(program_file("rustup")), "").unwrap();
-        assert!(!is_there(&cargo, &program));
+        assert!(!is_in(&folders, "cargo-fmt"));
     }
 }

@@ -69,16 +69,22 @@ fn without_a_token_for_its_own_work(
     project.configure(&format!("build.job-pool = {folder:?}\nbuild.jobs = 1"));
     let running = project.x_gated(&[command]);
     let held = project.at_gate();
-    let pool = TokenPool::open(folder, 1).unwrap();
+    let pool = TokenPool::open(folder, 1).expect("a pool that works");
     let queued = std::thread::spawn({
         let pool = pool.clone();
-        move || pool.join(Joining::new("test")).unwrap()
+        move || pool.join(Joining::new("test")).expect("a pool that works")
     });
-    while pool.snapshot(&MemoryLimits::OFF).unwrap().entries.len() < 2 {
+    while pool
+        .snapshot(&MemoryLimits::OFF)
+        .expect("a pool that works")
+        .entries
+        .len()
+        < 2
+    {
         std::thread::yield_now();
     }
     held.open();
-    let member = queued.join().unwrap();
+    let member = queued.join().expect("a pool that works");
     running.expect_stderr("waiting for a token: all 1 are in use");
     (running, member)
 }

@@ -97,8 +97,16 @@ fn set_up_editor(ctx: &mut Context, args: &SetupEditorArgs) -> Result<Exit> {
         }
         None => return Err(Error::usage("say which editor, such as `setup editor vscode`")),
     };
-    // The settings name rustfmt by its path.
-    if let Err(e) = components::provide(ctx, Component::Rustfmt) {
+    // The settings name rustfmt by its path. Who only wants to see them gets nothing downloaded for it.
+    let rustfmt = if args.print || args.check {
+        components::find(ctx, Component::Rustfmt).and_then(|found| {
+            let missing = || Error::environment("it is not there; `./x fmt` fetches it");
+            found.then_some(()).ok_or_else(missing)
+        })
+    } else {
+        components::provide(ctx, Component::Rustfmt)
+    };
+    if let Err(e) = rustfmt {
         ctx.interrupts.check()?;
         ctx.shell
             .warn(format_args!("the settings leave out rustfmt: {e}"));

@@ -173,7 +173,9 @@ impl Downloader<'_> {
                     ));
                 }
                 Err(Failure::Final(why)) => return Err(self.failed(key, &why)),
-                Err(Failure::Io(e)) => return Err(self.failed(key, "it cannot be written").because(e)),
+                Err(Failure::Io(e)) => {
+                    return Err(Error::io("cannot write the download of", self.address(key), e));
+                }
             };
             let name = key.rsplit('/').next().unwrap_or(key);
             (self.say)(&Event::Retrying { name, why: &why });

@@ -200,6 +200,15 @@ impl Pin {
         }
     }
 
+    /// The key of the toolchain that has one component more than the compiler, its standard library and cargo.
+    ///
+    /// # Errors
+    /// As [`Pin::archive`].
+    pub fn key_with(&self, component: Component, host: &str) -> Result<String, Error> {
+        let [cargo, std, rustc] = Component::BASE;
+        self.key(&[cargo, std, rustc, component], host)
+    }
+
     /// The key of the toolchain that is made of these components: the folder's name below `<cache>/stage0`.
     ///
     /// # Errors

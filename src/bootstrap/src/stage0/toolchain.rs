@@ -20,6 +20,7 @@ use crate::interrupt::Interrupts;
 pub struct Cache {
     folder: PathBuf,
     lock_folders: Vec<PathBuf>,
+    is_shared: bool,
 }
 
 impl Cache {
@@ -29,20 +30,22 @@ impl Cache {
     /// its own, taken after that of the lock folder. The launcher does the same.
     #[must_use]
     pub fn new(folder: &Path, build_dir: &Path, lock_dir: &Path) -> Self {
+        let is_shared = !folder.starts_with(build_dir);
         let mut lock_folders = vec![lock_dir.to_owned()];
-        if !folder.starts_with(build_dir) {
+        if is_shared && folder != lock_dir {
             lock_folders.push(folder.to_owned());
         }
         Self {
             folder: folder.to_owned(),
             lock_folders,
+            is_shared,
         }
     }
 
     /// Whether other build directories may use it, too.
     #[must_use]
     pub fn is_shared(&self) -> bool {
-        self.lock_folders.len() > 1
+        self.is_shared
     }
 
     /// The folder.
@@ -180,7 +183,7 @@ impl Toolchains<'_> {
         jobs: &J,
         say: &mut dyn FnMut(&Event<'_>),
     ) -> Result<PathBuf, Error> {
-        let key = self.key_with(component)?;
+        let key = self.pin.key_with(component, self.host)?;
         let folder = self.cache.toolchain(&key);
         // Complete or absent: what is there needs no look, and no lock.
         if folder.is_dir() {
@@ -216,14 +219,8 @@ impl Toolchains<'_> {
     pub fn keys(&self) -> Result<Vec<String>, Error> {
         Component::ALL
             .iter()
-            .map(|&component| self.key_with(component))
+            .map(|&component| self.pin.key_with(component, self.host))
             .collect()
-    }
-
-    fn key_with(&self, component: Component) -> Result<String, Error> {
-        let mut components = Component::BASE.to_vec();
-        components.push(component);
-        self.pin.key(&components, self.host)
     }
 
     /// Has the archives that are missing to what the base holds already.
@@ -531,5 +528,9 @@ mod tests {
             |cache: &str| Cache::new(cache.as_ref(), "/b".as_ref(), "/b/session".as_ref()).lock_folders;
         assert_eq!(lock_folders("/b/cache"), [Path::new("/b/session")]);
         assert_eq!(lock_folders("/c"), [Path::new("/b/session"), Path::new("/c")]);
+        // One folder has one lock, which nobody can take twice.
+        assert_eq!(lock_folders("/b/session"), [Path::new("/b/session")]);
+        let both = Cache::new("/c".as_ref(), "/b".as_ref(), "/c".as_ref());
+        assert!(both.is_shared() && both.lock_folders == [Path::new("/c")]);
     }
 }

@@ -58,8 +58,9 @@ pub(super) fn unpack(
         tree.take(entry.map_err(broken)?)
             .map_err(|refusal| match refusal {
                 Refusal::Entry(why) => refused(archive, &why),
-                Refusal::Io(path, e) => Error::io("cannot unpack", archive, e)
-                    .advice(format!("while writing `{}`", path.display())),
+                Refusal::Io(path, e) => {
+                    Error::io(&format!("cannot unpack `{}` to", archive.display()), path, e)
+                }
             })?;
     }
     // What follows the last entry holds no files, but the checksum that says whether those before are whole.

@@ -231,11 +231,11 @@ impl Model for Search {
             }
             match build.stage {
                 Stage::Absent if world.looking.is_empty() => actions.push(Action::Join(i)),
-                Stage::Waiting | Stage::Running if gate_is_free && !looks => {
-                    // A look that changes nothing leads nowhere.
-                    if self.outcome(build, &self.decide(world, i)).is_some() {
-                        actions.push(Action::Read(i));
-                    }
+                // A look that changes nothing leads nowhere.
+                Stage::Waiting | Stage::Running
+                    if gate_is_free && !looks && self.outcome(build, &self.decide(world, i)).is_some() =>
+                {
+                    actions.push(Action::Read(i));
                 }
                 _ => {}
             }

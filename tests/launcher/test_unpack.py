@@ -69,11 +69,11 @@ class Unpack(unittest.TestCase):
     def test_links_inside_are_made(self) -> None:
         links = [
             member("a/c/lib/soft", tarfile.SYMTYPE, "../bin/tool"),
-            member("a/c/e/hard", tarfile.LNKTYPE, "a/c/bin/tool"),
+            member("a/c/e/soft", tarfile.SYMTYPE, "../lib/soft"),
         ]
         self.unpack(archive("a", "c", FILES, links))
         self.assertEqual((self.tree / "lib/soft").readlink(), Path("../bin/tool"))
-        self.assertTrue((self.tree / "e/hard").samefile(self.tree / "bin/tool"))
+        self.assertTrue((self.tree / "e/soft").samefile(self.tree / "bin/tool"))
 
     def test_names_and_links_over_a_hundred_bytes_are_kept(self) -> None:
         place = "long/" * 30 + "name"
@@ -96,13 +96,10 @@ class Unpack(unittest.TestCase):
                 self.refuses(self.with_member(name, tarfile.REGTYPE), "leads out")
 
     def test_a_link_that_leads_out_is_refused(self) -> None:
-        for target in ("/etc/passwd", "../../evil", "..", "d/../../evil"):
+        for target in ("/etc/passwd", "../../evil", "..", "d/../../evil", "d/../file", ""):
             with self.subTest(target):
                 self.setUp()
                 self.refuses(self.with_member("a/c/link", tarfile.SYMTYPE, target), "leads out")
-
-    def test_a_hard_link_that_leads_out_is_refused(self) -> None:
-        self.refuses(self.with_member("a/c/link", tarfile.LNKTYPE, "a/c/../../../../etc/passwd"), "leads out")
 
     def test_a_chain_of_links_that_leads_out_is_refused(self) -> None:
         links = [member("a/c/d/up", tarfile.SYMTYPE, ".."), member("a/c/out", tarfile.SYMTYPE, "d/up/../evil")]
@@ -116,11 +113,11 @@ class Unpack(unittest.TestCase):
         self.assertEqual({path.name for path in (self.top / "in").iterdir()}, {"tree"})
         self.assertFalse((self.top / "evil").exists())
 
-    def test_devices_and_pipes_are_refused(self) -> None:
-        for kind in (tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE):
+    def test_devices_and_pipes_and_hard_links_are_refused(self) -> None:
+        for kind in (tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE, tarfile.LNKTYPE):
             with self.subTest(kind):
                 self.setUp()
-                self.refuses(self.with_member("a/c/device", kind), "type")
+                self.refuses(self.with_member("a/c/special", kind, "a/c/d/file"), "type")
 
     def test_the_same_file_twice_is_refused(self) -> None:
         with self.assertRaises(FileExistsError):

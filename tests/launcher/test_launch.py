@@ -56,7 +56,7 @@ class Launch(unittest.TestCase):
         for folder in (launcher / "src", self.root / "src" / "buildlock" / "src", self.bin):
             folder.mkdir(parents=True)
         shutil.copy(SOURCE_ROOT / "x.py", self.root)
-        for module in Path(__file__).parent.glob("*.py"):
+        for module in (SOURCE_ROOT / "src/bootstrap").glob("*.py"):
             shutil.copy(module, launcher)
         (launcher / "src" / "main.rs").write_text("fn main() {}\n")
         (self.root / "Cargo.toml").write_text("[workspace]\n")

@@ -1,4 +1,4 @@
-"""Doubles for the launcher's tests: rust-installer archives, and a loopback server of them, with faults on order."""
+"""Doubles for the tests of stage0: rust-installer archives, and a loopback server of them, with faults on order."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ import io
 import lzma
 import tarfile
 import threading
+import time
 from dataclasses import dataclass
 from types import TracebackType
+
+# What a slow answer sends at once, and how long it pauses then.
+SLOW_BYTES = 1 << 16
+SLOW_SECONDS = 0.01
 
 
 def archive(name: str, component: str, files: dict[str, bytes], extra: list[tarfile.TarInfo] | None = None) -> bytes:
@@ -43,6 +48,8 @@ class Fault:
     body: bytes | None = None
     ranges: bool = True
     until: threading.Event | None = None
+    length: int | None = None
+    slow: bool = False
 
 
 class DistServer:
@@ -95,8 +102,14 @@ class DistServer:
             handler.send_error(416)
             return
         handler.send_response(206 if start else 200)
-        handler.send_header("Content-Length", str(len(content) - start))
+        length = len(content) - start if fault.length is None else fault.length
+        handler.send_header("Content-Length", str(length))
         if start:
             handler.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         handler.end_headers()
-        handler.wfile.write(content[start:][: fault.drop_after])
+        body = content[start:][: fault.drop_after]
+        for begin in range(0, len(body), SLOW_BYTES) if fault.slow else []:
+            handler.wfile.write(body[begin : begin + SLOW_BYTES])
+            time.sleep(SLOW_SECONDS)
+        if not fault.slow:
+            handler.wfile.write(body)

@@ -117,6 +117,20 @@ class Download(unittest.TestCase):
         self.assertEqual(len(self.server.requests), 1)
         self.assertEqual(self.part.stat().st_size, 0)
 
+    def test_a_length_that_is_too_long_is_found_out_by_the_sum(self) -> None:
+        self.server.faults = [Fault(length=len(CONTENT) + 5)]
+        self.ensure()
+        self.is_there_after(None)
+
+    def test_a_length_that_is_too_short_is_an_error_at_once(self) -> None:
+        self.server.faults = [Fault(length=len(CONTENT) - 5)]
+        self.fails("is pinned")
+
+    def test_a_slow_server_is_waited_for(self) -> None:
+        self.server.faults = [Fault(slow=True)]
+        self.ensure()
+        self.is_there_after(None)
+
     def test_nobody_listens(self) -> None:
         with self.assertRaises(Failure) as caught:
             self.ensure(url="http://127.0.0.1:9/f")
