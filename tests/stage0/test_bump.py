@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import unittest
 
-from checkout import Case
+from checkout import DATE, TOOLS, Case
+from dist_server import sha256
+
+HOSTS = (
+    *("aarch64-apple-darwin", "aarch64-pc-windows-msvc", "aarch64-unknown-linux-gnu", "i686-pc-windows-msvc"),
+    *("i686-unknown-linux-gnu", "x86_64-pc-windows-gnu", "x86_64-pc-windows-msvc", "x86_64-unknown-linux-gnu"),
+)
 
 
 class Bump(Case):
@@ -50,6 +56,24 @@ class Bump(Case):
         self.assertTrue(any(line.startswith("new cargo build --manifest-path") for line in lines), lines)
         self.assertFalse(any(line.startswith("old cargo build --manifest-path") for line in lines), lines)
 
+    def test_the_command_moves_the_pin_and_the_next_command_uses_it(self) -> None:
+        self.x("check")
+        pinned = self.checkout.root / "src" / "stage0"
+        old = pinned.read_text()
+        made = self.checkout.release("new")
+        pinned.write_text(old)
+        manifest = manifest_of(made).encode()
+        self.checkout.server.files["/dist/channel-rust-1.95.0.toml"] = manifest
+        self.checkout.server.files["/dist/channel-rust-1.95.0.toml.sha256"] = f"{sha256(manifest)}  x\n".encode()
+        (self.top / "manifest.toml").write_bytes(manifest)
+        for source in (["1.95.0"], ["--manifest", str(self.top / "manifest.toml")]):
+            with self.subTest(source):
+                pinned.write_text(old)
+                self.assertIn("Moved stage0", self.x("bump-stage0", *source))
+                since = len(self.checkout.logged())
+                self.x("check")
+                self.assertEqual(self.labels(since), {"new"})
+
     def test_clean_says_what_it_frees_and_keeps_what_is_current(self) -> None:
         self.x("check")
         (old,) = self.checkout.toolchains()
@@ -69,6 +93,17 @@ class Bump(Case):
         self.let_on("build")
         self.end(held)
         self.assertIn("changed 3 times", self.end(waiting, 4))
+
+
+def manifest_of(made: dict[str, bytes]) -> str:
+    """A channel manifest of these archives. Other hosts' are named, as the real ones are, and have sums of nothing."""
+    lines = ['manifest-version = "2"', f'date = "{DATE}"']
+    for component in TOOLS:
+        for triple in HOSTS:
+            path = f"/dist/{DATE}/{component}-1.95.0-{triple}.tar.xz"
+            sums = f'xz_hash = "{sha256(made.get(path, b""))}"'
+            lines += [f"[pkg.{component}.target.{triple}]", f'xz_url = "https://dist.invalid{path}"', sums]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
