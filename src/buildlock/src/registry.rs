@@ -267,6 +267,7 @@ impl<'a> Transition<'a> {
         })?;
         let mut gate = Gate::new(RegistryId(u64::from_ne_bytes(id)));
         gate.next = Ticket(listing.registered.last().map_or(1, |t| t.0.saturating_add(1)));
+        folder.empty_gate(&mut file)?;
         folder.write_gate(&mut file, &gate)?;
         Ok(Self { folder, file, gate })
     }
@@ -405,3 +406,6 @@ fn apply(folder: &Folder, write: Write, locks: &mut Locks) -> Result<()> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
