@@ -4,7 +4,8 @@
 //! the same calls from memory, one step at a time, with everything that other processes may do in between.
 //!
 //! What others do in between is only to let go and to die, because everything else needs the gate, which the one who scans
-//! holds. So a session that was seen may be gone by the end of a scan, but none can have come, and none was granted.
+//! holds. So a session that was seen may be gone by the end of a scan, but none can have come, and none was granted. Only
+//! [`may_be_over`] looks without the gate.
 
 use crate::gate::Gate;
 use crate::protocol::{self, Write};
@@ -120,6 +121,23 @@ pub fn again<V: View>(
         Decision::Granted => nearest_blocker(view, gate, me, ahead),
         wait @ Decision::Wait(_) => Ok(wait),
     }
+}
+
+/// Whether the wait for `on`, whose lock was not freed, may be over all the same, or have to go on for somebody else. For a
+/// look without the gate, at the tick: those for whom nothing changed must not crowd the gate.
+///
+/// Others may come, go and be granted meanwhile. So this is never more than a reason to enter the gate and to look
+/// [`again`]; and a change that it came too early for is there at the next tick.
+///
+/// # Errors
+/// As the view's.
+pub fn may_be_over<V: View>(view: &mut V, me: &Claim, on: Ticket) -> Result<bool, V::Error> {
+    if may_have_kin(me) {
+        return Ok(among_kin(view, me)? != Decision::Wait(on));
+    }
+    // What stands in a stranger's way does so until it is gone; or until its record can be read, if it could not.
+    let blocker = probe(view, on)?;
+    Ok(blocker.is_none_or(|living| !blocks_stranger(&living.claim, me)))
 }
 
 fn among_kin<V: View>(view: &mut V, me: &Claim) -> Result<Decision, V::Error> {

@@ -30,6 +30,10 @@ pub(crate) enum Fault {
     GateLeftBeforeRegistering,
     /// Nobody looks again without a lock having been freed.
     NoTickAmongKin,
+    /// At the tick, a waiter looks only whether the one that it waits for is gone, also among kin.
+    GlanceAtOneOnly,
+    /// Who saw without the gate that nothing stands in its way takes the gate only to be granted.
+    GlanceBelieved,
     /// Every clean end removes the mark, also of those that died since it was granted.
     EveryMarkRemoved,
     /// A missing record is taken for an unreadable one without asking the kernel again.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use buildlock::Record;
 use buildlock::protocol::Write;
-use buildlock::queue::{Claim, Decision, Ticket};
+use buildlock::queue::{Claim, Decision, Ticket, decide};
 use buildlock::scan::{self, Ahead, Liveness, View};
 
 use crate::faults::{Fault, Protocol};
@@ -90,6 +90,21 @@ impl<'a> Look<'a> {
         scan::again(self, &gate, me, ahead)
     }
 
+    /// Looks without the gate whether a wait may be over.
+    pub(crate) fn may_be_over(self, me: &Claim, on: Ticket) -> Result<bool, Paused> {
+        let fault = self.fault;
+        let mut glance = Glance(self);
+        match fault {
+            Some(Fault::Rule(_)) => Ok(glance.0.by_faulty_rule(me)? != Decision::Wait(on)),
+            Some(Fault::GlanceAtOneOnly) => Ok(scan::probe(&mut glance, on)?.is_none()),
+            Some(Fault::GlanceBelieved) => {
+                let claims: Vec<_> = scan::living(&mut glance)?.into_iter().map(|l| l.claim).collect();
+                Ok(decide(&claims, me) == Decision::Granted)
+            }
+            _ => scan::may_be_over(&mut glance, me, on),
+        }
+    }
+
     fn by_faulty_rule(&mut self, me: &Claim) -> Result<Decision, Paused> {
         let Some(Fault::Rule(fault)) = self.fault else {
             unreachable!("only asked for a faulty rule")
@@ -117,6 +132,18 @@ impl<'a> Look<'a> {
         Ok(self.seen[self.replayed - 1].clone())
     }
 
+    /// Lists the tickets, once `tidy` was done.
+    fn list(&mut self, tidy: impl FnOnce(&mut Files)) -> Result<Vec<Ticket>, Paused> {
+        let list = |files: &mut Files| {
+            tidy(files);
+            Seen::Tickets(files.names)
+        };
+        match self.read(list)? {
+            Seen::Tickets(tickets) => Ok(tickets.tickets().collect()),
+            other => unreachable!("a replay answers {other:?} to a listing"),
+        }
+    }
+
     fn yes(&mut self, call: impl FnOnce(&Files) -> bool) -> Result<bool, Paused> {
         match self.read(|files| Seen::Yes(call(files)))? {
             Seen::Yes(yes) => Ok(yes),
@@ -129,14 +156,7 @@ impl View for Look<'_> {
     type Error = Paused;
 
     fn registered(&mut self) -> Result<Vec<Ticket>, Paused> {
-        let list = |files: &mut Files| {
-            files.remove_leftovers();
-            Seen::Tickets(files.names)
-        };
-        match self.read(list)? {
-            Seen::Tickets(tickets) => Ok(tickets.tickets().collect()),
-            other => unreachable!("a replay answers {other:?} to a listing"),
-        }
+        self.list(Files::remove_leftovers)
     }
 
     fn liveness(&mut self, ticket: Ticket) -> Result<Liveness, Paused> {
@@ -175,6 +195,29 @@ impl View for Look<'_> {
                 Seen::Done
             })?;
         }
+        Ok(())
+    }
+}
+
+/// The registry as one sees it who does not hold the gate, and removes nothing.
+struct Glance<'a>(Look<'a>);
+
+impl View for Glance<'_> {
+    type Error = Paused;
+
+    fn registered(&mut self) -> Result<Vec<Ticket>, Paused> {
+        self.0.list(|_| {})
+    }
+
+    fn liveness(&mut self, ticket: Ticket) -> Result<Liveness, Paused> {
+        self.0.liveness(ticket)
+    }
+
+    fn record(&mut self, ticket: Ticket) -> Result<Option<Record>, Paused> {
+        self.0.record(ticket)
+    }
+
+    fn sweep(&mut self, _writes: Vec<Write>) -> Result<(), Paused> {
         Ok(())
     }
 }

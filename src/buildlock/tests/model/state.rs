@@ -97,6 +97,10 @@ pub(crate) enum Doing {
     Writing { calls: Vec<Call>, then: Then },
     /// Blocked on the lock of another.
     Waiting,
+    /// Woken by the tick while it waits: looks at the registry without the gate, and has seen this so far.
+    Glancing(Vec<Seen>),
+    /// Saw that its wait may be over: will look again, under the gate.
+    Alarmed,
     /// Killed, while a child lives on that inherited its locks.
     Orphaned,
     /// Ended or killed.
