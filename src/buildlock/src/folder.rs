@@ -203,6 +203,14 @@ impl Folder {
         }
     }
 
+    /// Whether a session has a lock file, locked or not.
+    pub(crate) fn has_lock_file(&self, ticket: Ticket) -> Result<bool> {
+        let path = self.lock_path(ticket);
+        faults::check("look for lock")
+            .and_then(|()| path.try_exists())
+            .map_err(|e| Error::io("cannot look for the lock of another session", &path, e))
+    }
+
     /// Asks the kernel whether a session is alive.
     ///
     /// The probe is a shared lock, as a waiter's is, so that neither makes a dead session look alive to the other.

@@ -331,6 +331,10 @@ impl View for Transition<'_> {
         self.folder.liveness(ticket)
     }
 
+    fn liveness_without_record(&mut self, ticket: Ticket) -> Result<Liveness> {
+        self.folder.liveness(ticket)
+    }
+
     fn record(&mut self, ticket: Ticket) -> Result<Option<Record>> {
         self.folder.read_record(ticket)
     }
@@ -355,6 +359,15 @@ impl View for Glance<'_> {
 
     fn liveness(&mut self, ticket: Ticket) -> Result<Liveness> {
         self.0.liveness(ticket)
+    }
+
+    fn liveness_without_record(&mut self, ticket: Ticket) -> Result<Liveness> {
+        let registered = self.0.has_lock_file(ticket)?;
+        Ok(if registered {
+            Liveness::Alive
+        } else {
+            Liveness::Gone
+        })
     }
 
     fn record(&mut self, ticket: Ticket) -> Result<Option<Record>> {

@@ -43,6 +43,13 @@ pub trait View {
     /// Where its lock cannot be probed.
     fn liveness(&mut self, ticket: Ticket) -> Result<Liveness, Self::Error>;
 
+    /// The same, for a session without a record that makes sense. Who does not hold the gate must not ask the kernel: the lock
+    /// file may have been made a moment ago, and to probe its lock would keep its session from taking it.
+    ///
+    /// # Errors
+    /// Where its lock cannot be looked at.
+    fn liveness_without_record(&mut self, ticket: Ticket) -> Result<Liveness, Self::Error>;
+
     /// Reads one session's record; nothing where there is none that makes sense.
     ///
     /// # Errors
@@ -174,16 +181,14 @@ fn nearest_blocker<V: View>(
 /// # Errors
 /// As the view's.
 pub fn probe<V: View>(view: &mut V, ticket: Ticket) -> Result<Option<Living>, V::Error> {
-    let mut liveness = view.liveness(ticket)?;
-    if liveness == Liveness::Gone {
-        return Ok(None);
-    }
+    // In this order. Letting go needs no gate, and removes the lock file before the record: so who is still registered after
+    // no record was found has one that cannot be read. And who has a record has taken its lock.
     let record = view.record(ticket)?;
-    if liveness == Liveness::Alive && record.is_none() {
-        // Letting go needs no gate: the record may have been removed since the lock was looked at, and before it the lock
-        // file. Only a session that is still registered has a record that cannot be read.
-        liveness = view.liveness(ticket)?;
-    }
+    let liveness = if record.is_some() {
+        view.liveness(ticket)?
+    } else {
+        view.liveness_without_record(ticket)?
+    };
     match liveness {
         Liveness::Gone => Ok(None),
         Liveness::Dead => {

@@ -54,6 +54,17 @@ fn a_look_without_the_gate_sees_who_is_there() {
     assert_eq!(living[0].record.as_ref().unwrap().label, "reader");
 }
 
+#[test]
+fn a_new_lock_file_is_not_probed_without_the_gate() {
+    let (_home, registry) = registry();
+    // Made, and not locked yet: whoever asked for its lock would get it, and take its session for dead.
+    std::fs::write(registry.folder().lock_path(Ticket(1)), "").unwrap();
+    let seen = scan::probe(&mut registry.glance(), Ticket(1)).unwrap().unwrap();
+    assert!(seen.record.is_none());
+    assert_eq!(seen.claim.mode, Mode::Exclusive, "it may become one");
+    assert!(scan::probe(&mut registry.glance(), Ticket(2)).unwrap().is_none());
+}
+
 /// What becomes of one who cannot have the gate, and how often it was tried for.
 fn turned_away(registry: &Registry, patience: &Patience<'_>) -> (ErrorKind, usize) {
     #[cfg(feature = "fault-injection")]

@@ -52,11 +52,14 @@ impl View for Table {
         Ok(self.sessions.get(&ticket.0).map_or(Liveness::Gone, |(l, _)| *l))
     }
 
+    fn liveness_without_record(&mut self, ticket: Ticket) -> Result<Liveness, Infallible> {
+        self.liveness(ticket)
+    }
+
     fn record(&mut self, ticket: Ticket) -> Result<Option<Record>, Infallible> {
-        let (liveness, record) = self
-            .sessions
-            .get_mut(&ticket.0)
-            .expect("only what is there is read");
+        let Some((liveness, record)) = self.sessions.get_mut(&ticket.0) else {
+            return Ok(None);
+        };
         *liveness = self.then.get(&ticket.0).copied().unwrap_or(*liveness);
         Ok(record.clone())
     }

@@ -36,8 +36,10 @@ pub(crate) enum Fault {
     GlanceBelieved,
     /// Every clean end removes the mark, also of those that died since it was granted.
     EveryMarkRemoved,
-    /// A missing record is taken for an unreadable one without asking the kernel again.
-    MissingRecordNotDoubted,
+    /// Who looks asks for a lock before it reads the record.
+    RecordReadLast,
+    /// Who looks without the gate asks for the lock of a claim that has no record.
+    GlanceProbesWithoutRecord,
     /// A lock that is free is taken for a dead session's although its name is gone.
     FreedNameNotDoubted,
 }

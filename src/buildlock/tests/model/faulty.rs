@@ -214,8 +214,18 @@ fn a_look_without_the_gate_that_is_believed_is_found() {
 }
 
 #[test]
-fn a_missing_record_that_is_not_doubted_is_found() {
-    finds(Fault::MissingRecordNotDoubted, "s S", Grain::Call, must::REFUSALS);
+fn a_lock_that_is_asked_for_before_the_record_is_read_is_found() {
+    finds(Fault::RecordReadLast, "s S", Grain::Call, must::REFUSALS);
+}
+
+#[test]
+fn a_look_without_the_gate_that_probes_a_claim_without_a_record_is_found() {
+    finds(
+        Fault::GlanceProbesWithoutRecord,
+        "Skw(E) Skw(E)",
+        Grain::Call,
+        must::LOCKABLE,
+    );
 }
 
 #[test]

@@ -34,6 +34,8 @@ pub(crate) enum Budget {
 pub(crate) enum Seen {
     Tickets(Numbers),
     Yes(bool),
+    /// This lock is free. Who asked has it, beside others who ask, until the next call.
+    Probing(Ticket),
     Record(Option<Arc<Claim>>),
     Done,
 }
@@ -51,8 +53,8 @@ pub(crate) struct Look<'a> {
     pub fault: Option<Fault>,
     /// How many of the answers in memory were used.
     replayed: usize,
-    /// The last session without a record.
-    missing: Option<Ticket>,
+    /// By a fault: what the kernel said before the record was read.
+    asked_early: Option<(Ticket, Liveness)>,
 }
 
 impl<'a> Look<'a> {
@@ -68,7 +70,7 @@ impl<'a> Look<'a> {
             budget,
             fault,
             replayed: 0,
-            missing: None,
+            asked_early: None,
         }
     }
 
@@ -160,13 +162,19 @@ impl View for Look<'_> {
     }
 
     fn liveness(&mut self, ticket: Ticket) -> Result<Liveness, Paused> {
-        if self.missing == Some(ticket) && self.fault == Some(Fault::MissingRecordNotDoubted) {
-            return Ok(Liveness::Alive);
+        if let Some((asked, liveness)) = self.asked_early.take()
+            && asked == ticket
+        {
+            return Ok(liveness);
         }
         if !self.yes(|files| files.names.has(ticket))? {
             return Ok(Liveness::Gone);
         }
-        if self.yes(|files| files.locked.has(ticket))? || self.fault == Some(Fault::DeadRecordsKept) {
+        let probe = |files: &mut Files| match files.locked.has(ticket) {
+            true => Seen::Yes(true),
+            false => Seen::Probing(ticket),
+        };
+        if self.read(probe)? == Seen::Yes(true) || self.fault == Some(Fault::DeadRecordsKept) {
             return Ok(Liveness::Alive);
         }
         if self.fault == Some(Fault::FreedNameNotDoubted) || self.yes(|files| files.names.has(ticket))? {
@@ -176,13 +184,17 @@ impl View for Look<'_> {
         }
     }
 
+    fn liveness_without_record(&mut self, ticket: Ticket) -> Result<Liveness, Paused> {
+        self.liveness(ticket)
+    }
+
     fn record(&mut self, ticket: Ticket) -> Result<Option<Record>, Paused> {
+        if self.fault == Some(Fault::RecordReadLast) {
+            self.asked_early = Some((ticket, self.liveness(ticket)?));
+        }
         match self.read(|files| Seen::Record(files.records.get(&ticket).cloned()))? {
             Seen::Record(Some(claim)) => Ok(Some(record((*claim).clone()))),
-            Seen::Record(None) => {
-                self.missing = Some(ticket);
-                Ok(None)
-            }
+            Seen::Record(None) => Ok(None),
             other => unreachable!("a replay answers {other:?} to the reading of a record"),
         }
     }
@@ -211,6 +223,18 @@ impl View for Glance<'_> {
 
     fn liveness(&mut self, ticket: Ticket) -> Result<Liveness, Paused> {
         self.0.liveness(ticket)
+    }
+
+    fn liveness_without_record(&mut self, ticket: Ticket) -> Result<Liveness, Paused> {
+        if self.0.fault == Some(Fault::GlanceProbesWithoutRecord) {
+            return self.0.liveness(ticket);
+        }
+        let registered = self.0.yes(|files| files.names.has(ticket))?;
+        Ok(if registered {
+            Liveness::Alive
+        } else {
+            Liveness::Gone
+        })
     }
 
     fn record(&mut self, ticket: Ticket) -> Result<Option<Record>, Paused> {

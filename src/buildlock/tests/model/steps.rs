@@ -476,7 +476,12 @@ impl World<'_> {
                 if exclusive && self.cast.somebody_tries() {
                     state.issued_exclusive.add(*ticket);
                 }
+            }
+            Call::TakeLock(ticket) => {
                 process.locks.add(*ticket);
+                if state.processes.iter().any(|p| p.probes(*ticket)) {
+                    state.wrong = Some(Wrong::FoundANewLockTaken);
+                }
             }
             Call::Unlock(ticket) => {
                 process.locks.remove(*ticket);
