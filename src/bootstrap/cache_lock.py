@@ -16,6 +16,8 @@ from failure import EXIT_LOCK_TIMEOUT, Failure
 
 TICK_SECONDS = 0.2
 RECORD_BYTES_MAX = 65536
+# A link that somebody planted in place of the lock file; on Windows only who may make links can.
+NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
 
 
 @contextlib.contextmanager
@@ -25,7 +27,7 @@ def held(folder: str, timeout: float | None, command: str) -> Iterator[Callable[
     with contextlib.ExitStack() as undo:
         while True:
             os.makedirs(folder, mode=0o700, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | NO_FOLLOW, 0o600)
             undo.callback(os.close, descriptor)
             try:
                 lock(descriptor, waiter(timeout, record_path))
@@ -39,7 +41,10 @@ def held(folder: str, timeout: float | None, command: str) -> Iterator[Callable[
 
         def tell(doing: str) -> None:
             record = {"pid": os.getpid(), "command": command, "since_unix_ms": since_unix_ms, "doing": doing}
-            with open(f"{record_path}.new", "w", encoding="utf-8") as file:
+            # What a killed holder left goes first: after `sudo` it may be another user's. No link is followed.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{record_path}.new")
+            with open(f"{record_path}.new", "x", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
             os.replace(file.name, record_path)
 

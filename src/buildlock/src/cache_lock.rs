@@ -9,7 +9,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -143,7 +143,13 @@ impl CacheLock {
         let aside = folder.join("cache.holder.new");
         let mut line = serde_json::to_vec(&holder).expect("a holder has no maps");
         line.push(b'\n');
-        std::fs::write(&aside, line)
+        // What a killed holder left goes first: after `sudo` it may be another user's. A link is not followed.
+        drop(sys::remove(&aside));
+        sys::options()
+            .write(true)
+            .create_new(true)
+            .open(&aside)
+            .and_then(|mut file| file.write_all(&line))
             .and_then(|()| sys::replace(&aside, &holder_path))
             .map_err(|e| Error::io("cannot say who holds the cache in", &holder_path, e))?;
         tracing::debug!(folder = %folder.display(), doing = holder.doing, "took the cache lock");
@@ -168,6 +174,9 @@ impl Wait<'_> {
         let path = folder.join(LOCK);
         let failed = |e| Error::io("cannot lock the cache by", &path, e);
         let file = open(&path).map_err(failed)?;
+        if let Some(owner) = sys::owner_to_give(folder).map_err(failed)? {
+            sys::give(&file, owner);
+        }
         for _ in 0..TRIES {
             if sys::try_lock_exclusive(&file).map_err(failed)? {
                 return Ok(file);
@@ -401,5 +410,23 @@ mod tests {
         std::fs::write(folder.path().join(LOCK), "kept").unwrap();
         drop(take(folder.path(), "x"));
         assert_eq!(std::fs::read_to_string(folder.path().join(LOCK)).unwrap(), "kept");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_in_place_of_its_files_are_not_followed() {
+        for planted in [LOCK, HOLDER, "cache.holder.new"] {
+            let home = tempfile::tempdir().unwrap();
+            let (folder, victim) = (home.path().join("session"), home.path().join("victim"));
+            std::fs::create_dir(&folder).unwrap();
+            std::fs::write(&victim, "precious").unwrap();
+            std::os::unix::fs::symlink(&victim, folder.join(planted)).unwrap();
+            let me = CacheHolder::me("test", "x");
+            let taken = CacheLock::acquire(&folder, me, Timeout::Never, |_| {}, &Cancel::new());
+            // The lock is refused, for it would be another file's; the others are replaced.
+            assert_eq!(taken.is_ok(), planted != LOCK, "{planted}");
+            drop(taken);
+            assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious", "{planted}");
+        }
     }
 }

@@ -139,35 +139,37 @@ impl Folder {
 
     /// Overwrites the gate. Its lock must be held.
     pub(crate) fn write_gate(&self, file: &mut File, gate: &Gate) -> Result<()> {
-        let text = gate.to_string();
         faults::check("write gate")
             .and_then(|()| file.seek(SeekFrom::Start(0)))
-            .and_then(|_| file.write_all(text.as_bytes()))
-            // Only a gate that was garbage is longer.
-            .and_then(|()| {
-                if file.metadata()?.len() > text.len() as u64 {
-                    file.set_len(text.len() as u64)
-                } else {
-                    Ok(())
-                }
-            })
+            .and_then(|_| file.write_all(gate.to_string().as_bytes()))
             .map_err(|e| Error::io("cannot write the lock folder's gate", &self.path.join("gate"), e))
+    }
+
+    /// Empties a gate that is garbage, and perhaps longer than one that is not: half-way through, it is one of a new registry.
+    pub(crate) fn empty_gate(&self, file: &mut File) -> Result<()> {
+        faults::check("empty gate")
+            .and_then(|()| file.set_len(0))
+            .map_err(|e| Error::io("cannot empty the lock folder's gate", &self.path.join("gate"), e))
     }
 
     /// Lists the folder. The gate's lock must be held, or a listing may show a session between two of its files.
     pub(crate) fn list(&self) -> Result<Listing> {
+        self.list_up_to(FILES_MAX)
+    }
+
+    fn list_up_to(&self, files_max: usize) -> Result<Listing> {
         let failed = |e| Error::io("cannot list the lock folder", &self.path, e);
         let mut listing = Listing::default();
         let mut others = Vec::new();
         faults::check("list").map_err(failed)?;
         for (i, entry) in std::fs::read_dir(&self.path).map_err(failed)?.enumerate() {
-            if i == FILES_MAX {
+            if i == files_max {
                 // To look at some only would be to overlook those who hold the lock.
                 return Err(
                     Error::new(ErrorKind::Damaged, "too many files in the lock folder")
                         .at(&self.path)
                         .advice(format!(
-                            "a registry has fewer than {FILES_MAX}; remove what is not its own"
+                            "a registry has at most {files_max}; remove what is not its own"
                         )),
                 );
             }
@@ -199,6 +201,14 @@ impl Folder {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(Error::io("cannot open the lock of another session", &path, e)),
         }
+    }
+
+    /// Whether a session has a lock file, locked or not.
+    pub(crate) fn has_lock_file(&self, ticket: Ticket) -> Result<bool> {
+        let path = self.lock_path(ticket);
+        faults::check("look for lock")
+            .and_then(|()| path.try_exists())
+            .map_err(|e| Error::io("cannot look for the lock of another session", &path, e))
     }
 
     /// Asks the kernel whether a session is alive.
@@ -333,4 +343,22 @@ fn read_bounded(file: &mut File, size_max: usize) -> io::Result<Vec<u8>> {
         .take(size_max as u64 + 1)
         .read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_with_more_files_than_a_registry_can_have_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = Folder::create(&home.path().join("session")).unwrap();
+        for name in ["1.lock", "2.lock", "note"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        assert_eq!(folder.list_up_to(3).unwrap().registered, [Ticket(1), Ticket(2)]);
+        let error = folder.list_up_to(2).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Damaged);
+        assert!(error.to_string().contains("at most 2"), "{error}");
+    }
 }

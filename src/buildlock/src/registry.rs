@@ -267,6 +267,7 @@ impl<'a> Transition<'a> {
         })?;
         let mut gate = Gate::new(RegistryId(u64::from_ne_bytes(id)));
         gate.next = Ticket(listing.registered.last().map_or(1, |t| t.0.saturating_add(1)));
+        folder.empty_gate(&mut file)?;
         folder.write_gate(&mut file, &gate)?;
         Ok(Self { folder, file, gate })
     }
@@ -330,6 +331,10 @@ impl View for Transition<'_> {
         self.folder.liveness(ticket)
     }
 
+    fn liveness_without_record(&mut self, ticket: Ticket) -> Result<Liveness> {
+        self.folder.liveness(ticket)
+    }
+
     fn record(&mut self, ticket: Ticket) -> Result<Option<Record>> {
         self.folder.read_record(ticket)
     }
@@ -354,6 +359,15 @@ impl View for Glance<'_> {
 
     fn liveness(&mut self, ticket: Ticket) -> Result<Liveness> {
         self.0.liveness(ticket)
+    }
+
+    fn liveness_without_record(&mut self, ticket: Ticket) -> Result<Liveness> {
+        let registered = self.0.has_lock_file(ticket)?;
+        Ok(if registered {
+            Liveness::Alive
+        } else {
+            Liveness::Gone
+        })
     }
 
     fn record(&mut self, ticket: Ticket) -> Result<Option<Record>> {
@@ -405,3 +419,6 @@ fn apply(folder: &Folder, write: Write, locks: &mut Locks) -> Result<()> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

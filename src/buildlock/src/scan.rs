@@ -4,7 +4,8 @@
 //! the same calls from memory, one step at a time, with everything that other processes may do in between.
 //!
 //! What others do in between is only to let go and to die, because everything else needs the gate, which the one who scans
-//! holds. So a session that was seen may be gone by the end of a scan, but none can have come, and none was granted.
+//! holds. So a session that was seen may be gone by the end of a scan, but none can have come, and none was granted. Only
+//! [`may_be_over`] looks without the gate.
 
 use crate::gate::Gate;
 use crate::protocol::{self, Write};
@@ -41,6 +42,13 @@ pub trait View {
     /// # Errors
     /// Where its lock cannot be probed.
     fn liveness(&mut self, ticket: Ticket) -> Result<Liveness, Self::Error>;
+
+    /// The same, for a session without a record that makes sense. Who does not hold the gate must not ask the kernel: the lock
+    /// file may have been made a moment ago, and to probe its lock would keep its session from taking it.
+    ///
+    /// # Errors
+    /// Where its lock cannot be looked at.
+    fn liveness_without_record(&mut self, ticket: Ticket) -> Result<Liveness, Self::Error>;
 
     /// Reads one session's record; nothing where there is none that makes sense.
     ///
@@ -122,6 +130,23 @@ pub fn again<V: View>(
     }
 }
 
+/// Whether the wait for `on`, whose lock was not freed, may be over all the same, or have to go on for somebody else. For a
+/// look without the gate, at the tick: those for whom nothing changed must not crowd the gate.
+///
+/// Others may come, go and be granted meanwhile. So this is never more than a reason to enter the gate and to look
+/// [`again`]; and a change that it came too early for is there at the next tick.
+///
+/// # Errors
+/// As the view's.
+pub fn may_be_over<V: View>(view: &mut V, me: &Claim, on: Ticket) -> Result<bool, V::Error> {
+    if may_have_kin(me) {
+        return Ok(among_kin(view, me)? != Decision::Wait(on));
+    }
+    // What stands in a stranger's way does so until it is gone; or until its record can be read, if it could not.
+    let blocker = probe(view, on)?;
+    Ok(blocker.is_none_or(|living| !blocks_stranger(&living.claim, me)))
+}
+
 fn among_kin<V: View>(view: &mut V, me: &Claim) -> Result<Decision, V::Error> {
     let claims: Vec<_> = living(view)?.into_iter().map(|l| l.claim).collect();
     Ok(decide(&claims, me))
@@ -156,16 +181,14 @@ fn nearest_blocker<V: View>(
 /// # Errors
 /// As the view's.
 pub fn probe<V: View>(view: &mut V, ticket: Ticket) -> Result<Option<Living>, V::Error> {
-    let mut liveness = view.liveness(ticket)?;
-    if liveness == Liveness::Gone {
-        return Ok(None);
-    }
+    // In this order. Letting go needs no gate, and removes the lock file before the record: so who is still registered after
+    // no record was found has one that cannot be read. And who has a record has taken its lock.
     let record = view.record(ticket)?;
-    if liveness == Liveness::Alive && record.is_none() {
-        // Letting go needs no gate: the record may have been removed since the lock was looked at, and before it the lock
-        // file. Only a session that is still registered has a record that cannot be read.
-        liveness = view.liveness(ticket)?;
-    }
+    let liveness = if record.is_some() {
+        view.liveness(ticket)?
+    } else {
+        view.liveness_without_record(ticket)?
+    };
     match liveness {
         Liveness::Gone => Ok(None),
         Liveness::Dead => {

@@ -5,7 +5,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use buildlock::{Ancestry, Mode, Registry, Request, Session};
+use buildlock::{Ancestry, ErrorKind, Mode, Registry, Request, Session, Ticket};
 
 fn request(mode: Mode) -> Request<'static> {
     Request::new(mode, "test").ancestry(Ancestry::default())
@@ -64,4 +64,27 @@ fn a_watch_sees_a_mutator_that_queues_and_nobody_else() {
         drop((reader, other));
         mutator.join().unwrap().release().unwrap();
     });
+}
+
+#[test]
+fn a_waiter_that_was_removed_gives_up_with_an_error_and_is_never_granted() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = Registry::open(folder.path().join("session")).unwrap();
+    let holder = Session::acquire(&registry, request(Mode::Exclusive)).unwrap();
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| Session::acquire(&registry, request(Mode::Exclusive)));
+        let ticket = loop {
+            let entries = registry.snapshot().unwrap().entries;
+            if let Some(entry) = entries.iter().find(|e| e.waits_for.is_some()) {
+                break entry.ticket;
+            }
+            std::thread::yield_now();
+        };
+        registry.break_session(ticket).unwrap().unwrap();
+        holder.release().unwrap();
+        let error = waiter.join().unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Lost, "{error}");
+        assert!(error.to_string().contains("was removed by somebody"), "{error}");
+    });
+    assert!(registry.break_session(Ticket(7)).unwrap().is_none());
 }

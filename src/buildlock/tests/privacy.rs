@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use buildlock::{ErrorKind, Mode, Registry, Request, Session};
+use buildlock::{CacheHolder, CacheLock, Cancel, ErrorKind, Mode, Registry, Request, Session, Timeout};
 use tempfile::TempDir;
 
 /// `nobody`, on most systems.
@@ -73,6 +73,11 @@ fn as_other(test: &str, part: &str, folder: &Path) {
         "{said}\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+fn take_cache_lock(folder: &Path) {
+    let me = CacheHolder::me("test", "looking");
+    drop(CacheLock::acquire(folder, me, Timeout::AtOnce, |_| {}, &Cancel::new()).unwrap());
 }
 
 /// What part to play, and in which folder, if this process is to play the other user.
@@ -217,9 +222,10 @@ fn a_record_of_another_user_that_cannot_be_read_counts_as_an_exclusive_hold() {
 #[test]
 fn what_root_leaves_in_a_users_folder_the_user_can_use() {
     if let Some((part, folder)) = part() {
-        let registry = Registry::open(folder).unwrap();
+        let registry = Registry::open(&folder).unwrap();
         let tried = Session::try_acquire(&registry, request(Mode::Exclusive)).unwrap();
         assert_eq!(tried.is_some(), part == "finds it free");
+        take_cache_lock(&folder);
         if tried.is_none() {
             let snapshot = registry.snapshot().unwrap();
             assert_eq!(snapshot.entries[0].record.as_ref().unwrap().label, "test");
@@ -239,6 +245,7 @@ fn what_root_leaves_in_a_users_folder_the_user_can_use() {
     let folder = build.join("session");
     let registry = Registry::open(&folder).unwrap();
     let session = Session::acquire(&registry, request(Mode::Exclusive)).unwrap();
+    take_cache_lock(&folder);
     for path in fs::read_dir(&folder)
         .unwrap()
         .map(|e| e.unwrap().path())
@@ -246,6 +253,10 @@ fn what_root_leaves_in_a_users_folder_the_user_can_use() {
     {
         let owner = fs::metadata(&path).unwrap().uid();
         assert_eq!(owner, OTHER, "{} belongs to user {owner}", path.display());
+    }
+    // What a holder of the cache leaves that is killed.
+    for left in ["cache.holder.json", "cache.holder.new"] {
+        fs::write(folder.join(left), "root's").unwrap();
     }
     let test = "what_root_leaves_in_a_users_folder_the_user_can_use";
     as_other(test, "finds it held", &folder);

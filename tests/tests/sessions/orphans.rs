@@ -22,6 +22,12 @@ fn a_killed_holder_counts_as_alive_while_a_child_that_was_lent_its_lock_runs() {
         let writers: Vec<_> = snapshot.entries[0].writers.iter().map(|w| w.pid).collect();
         assert_eq!(writers, [cargo.pid()]);
         assert_eq!(snapshot.entries[1].process, Process::Running);
+        let said = format!(
+            "session {}: driver gone, still written to by holder (pid {})\n",
+            held.ticket,
+            cargo.pid()
+        );
+        assert!(snapshot.to_string().ends_with(&said), "{snapshot}");
         cargo.kill();
         assert_eq!(next.expect_granted().unfinished.as_deref(), Some("driver"));
         assert_eq!(

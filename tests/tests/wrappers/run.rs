@@ -221,6 +221,22 @@ fn a_daemon_that_a_command_leaves_behind_holds_nothing() {
 }
 
 #[test]
+fn a_daemon_that_closed_what_it_inherited_does_not_keep_a_killed_session() {
+    let scene = Scene::new();
+    let gate = scene.gate("daemon");
+    // As daemons do: every descriptor is closed but the three that it knows.
+    let become_a_daemon =
+        "import os, sys; os.closerange(3, 256); os.execv('/bin/sh', ['sh', '-c', sys.argv[1]])";
+    let daemon = format!("exec python3 -c \"{become_a_daemon}\" \"{}\"", gate.stop());
+    let mut run = scene.start(&["--exclusive"], &daemon);
+    gate.arrived().unwrap();
+    run.kill();
+    let next = Session::acquire(&scene.registry(), Request::new(Mode::Exclusive, "test")).unwrap();
+    assert!(next.unfinished().is_some());
+    gate.open();
+}
+
+#[test]
 fn what_a_killed_run_started_keeps_the_lock() {
     let scene = Scene::new();
     let gate = scene.gate("gate");

@@ -27,6 +27,22 @@ fn killing_the_holder_wakes_the_next_in_line() {
 }
 
 #[test]
+fn what_still_writes_for_a_killed_driver_is_named_and_breaking_its_session_says_what_it_risks() {
+    let project = Project::new();
+    let build = project.x_gated(&["build"]);
+    let held = project.at_gate();
+    build.signal(Signal::KILL);
+    drop(build.end());
+    let status = project.x(&["lock", "status"]).succeeds().stdout;
+    assert!(status.contains("driver gone, still written to by "), "{status}");
+    let ticket = project.snapshot().entries[0].ticket.to_string();
+    let said = project.x(&["lock", "break", &ticket, "--yes"]).succeeds().stderr;
+    assert!(said.contains("what it still writes may damage"), "{said}");
+    project.x(&["tidy"]).succeeds();
+    held.open();
+}
+
+#[test]
 fn killed_waiters_are_passed_over() {
     let project = Project::new();
     let build = project.x_gated(&["build"]);

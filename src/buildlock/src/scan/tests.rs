@@ -52,11 +52,14 @@ impl View for Table {
         Ok(self.sessions.get(&ticket.0).map_or(Liveness::Gone, |(l, _)| *l))
     }
 
+    fn liveness_without_record(&mut self, ticket: Ticket) -> Result<Liveness, Infallible> {
+        self.liveness(ticket)
+    }
+
     fn record(&mut self, ticket: Ticket) -> Result<Option<Record>, Infallible> {
-        let (liveness, record) = self
-            .sessions
-            .get_mut(&ticket.0)
-            .expect("only what is there is read");
+        let Some((liveness, record)) = self.sessions.get_mut(&ticket.0) else {
+            return Ok(None);
+        };
         *liveness = self.then.get(&ticket.0).copied().unwrap_or(*liveness);
         Ok(record.clone())
     }
@@ -227,4 +230,33 @@ fn who_may_have_kin_looks_at_all() {
         Decision::Granted
     );
     assert_eq!(table.probed, [1, 2]);
+}
+
+#[test]
+fn a_glance_among_kin_looks_at_all_and_that_of_a_stranger_at_the_one_it_waits_for() {
+    let table = || {
+        Table::default()
+            .with(1, Mode::Shared, State::Granted)
+            .with(2, Mode::Shared, State::Granted)
+            .with(3, Mode::Shared, State::Granted)
+    };
+    let glance = |table: &mut Table, me: &Claim, on| may_be_over(table, me, Ticket(on)).unwrap();
+    let mut nested = stranger(4, Mode::Exclusive);
+    nested.ancestors = vec![SessionId(1)];
+    let mut all = table();
+    assert!(!glance(&mut all, &nested, 3));
+    assert_eq!(all.probed, [1, 2, 3]);
+    assert!(glance(&mut all, &nested, 2), "another is nearer");
+
+    let stranger = stranger(4, Mode::Exclusive);
+    let mut one = table();
+    assert!(!glance(&mut one, &stranger, 2));
+    assert_eq!(one.probed, [2]);
+    assert!(glance(&mut one, &stranger, 7), "it is gone");
+    let mut reader = stranger;
+    reader.mode = Mode::Shared;
+    assert!(
+        glance(&mut one, &reader, 2),
+        "it can be read now, and is a reader's"
+    );
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gate::RegistryId;
 use crate::protocol;
-use crate::queue::{Decision, State, Ticket, blockers, blocks_stranger, decide, may_have_kin};
+use crate::queue::{Decision, State, Ticket, blockers, may_have_kin};
 use crate::record::{Record, now_unix_ms};
 use crate::registry::{Locks, Patience, Registry, Transition};
 use crate::scan::{self, Ahead};
@@ -121,23 +121,12 @@ impl Queued<'_> {
         Ok(Some((on, blocked)))
     }
 
-    /// Whether the wait for `on`, whose lock was not freed, may be over all the same, or have to go on for somebody else.
-    ///
-    /// Seen without the gate, so perhaps a tick late.
+    /// Whether the gate should be entered although no lock was freed. Seen without it, so perhaps a tick late.
     fn may_be_over(&self, on: Ticket, locks: &Locks) -> Result<bool> {
         let me = &self.record.claim;
         let mine = locks.iter().find(|(ticket, _)| *ticket == me.ticket);
-        if mine.is_none_or(|(_, lock)| sys::is_removed(lock).unwrap_or(true)) {
-            return Ok(true);
-        }
-        if may_have_kin(me) {
-            let living = scan::living(&mut self.registry.glance())?;
-            let claims: Vec<_> = living.into_iter().map(|l| l.claim).collect();
-            return Ok(decide(&claims, me) != Decision::Wait(on));
-        }
-        // What stands in a stranger's way does so until it is gone; or until its record can be read, if it could not.
-        let blocker = scan::probe(&mut self.registry.glance(), on)?;
-        Ok(blocker.is_none_or(|living| !blocks_stranger(&living.claim, me)))
+        let removed = mine.is_none_or(|(_, lock)| sys::is_removed(lock).unwrap_or(true));
+        Ok(removed || scan::may_be_over(&mut self.registry.glance(), me, on)?)
     }
 
     /// Decides again under the gate: granted, with the epoch, or whom to wait for.

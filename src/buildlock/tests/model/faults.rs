@@ -30,10 +30,16 @@ pub(crate) enum Fault {
     GateLeftBeforeRegistering,
     /// Nobody looks again without a lock having been freed.
     NoTickAmongKin,
+    /// At the tick, a waiter looks only whether the one that it waits for is gone, also among kin.
+    GlanceAtOneOnly,
+    /// Who saw without the gate that nothing stands in its way takes the gate only to be granted.
+    GlanceBelieved,
     /// Every clean end removes the mark, also of those that died since it was granted.
     EveryMarkRemoved,
-    /// A missing record is taken for an unreadable one without asking the kernel again.
-    MissingRecordNotDoubted,
+    /// Who looks asks for a lock before it reads the record.
+    RecordReadLast,
+    /// Who looks without the gate asks for the lock of a claim that has no record.
+    GlanceProbesWithoutRecord,
     /// A lock that is free is taken for a dead session's although its name is gone.
     FreedNameNotDoubted,
 }

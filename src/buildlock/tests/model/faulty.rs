@@ -192,8 +192,40 @@ fn a_waiter_among_kin_that_never_looks_again_by_itself_is_found() {
 }
 
 #[test]
-fn a_missing_record_that_is_not_doubted_is_found() {
-    finds(Fault::MissingRecordNotDoubted, "s S", Grain::Call, must::REFUSALS);
+fn a_look_without_the_gate_at_one_only_is_found() {
+    finds(
+        Fault::GlanceAtOneOnly,
+        "Skw(E) Skw(E)",
+        Grain::Write,
+        must::PROGRESS,
+    );
+}
+
+#[test]
+fn a_look_without_the_gate_that_is_believed_is_found() {
+    // One sibling lets go, and is seen to be gone; then the other comes, and is granted.
+    finds_with_kills(
+        0,
+        Fault::GlanceBelieved,
+        "Skw(E)(S)(S)",
+        Grain::Call,
+        must::EXCLUSION,
+    );
+}
+
+#[test]
+fn a_lock_that_is_asked_for_before_the_record_is_read_is_found() {
+    finds(Fault::RecordReadLast, "s S", Grain::Call, must::REFUSALS);
+}
+
+#[test]
+fn a_look_without_the_gate_that_probes_a_claim_without_a_record_is_found() {
+    finds(
+        Fault::GlanceProbesWithoutRecord,
+        "Skw(E) Skw(E)",
+        Grain::Call,
+        must::LOCKABLE,
+    );
 }
 
 #[test]

@@ -32,6 +32,7 @@ pub(crate) struct Files {
 pub(crate) enum Call {
     Gate(Gate),
     CreateLock(Ticket),
+    TakeLock(Ticket),
     CreateRecord(Arc<Claim>),
     StageRecord(Ticket),
     RenameRecord(Arc<Claim>),
@@ -47,7 +48,7 @@ impl Call {
     pub(crate) fn sequence(writes: Vec<Write>) -> Vec<Self> {
         let calls = |write| match write {
             Write::Gate(gate) => vec![Self::Gate(gate)],
-            Write::CreateLock(ticket) => vec![Self::CreateLock(ticket)],
+            Write::CreateLock(ticket) => vec![Self::CreateLock(ticket), Self::TakeLock(ticket)],
             Write::CreateRecord(record) => vec![Self::CreateRecord(Arc::new(record.claim))],
             Write::ReplaceRecord(record) => vec![
                 Self::StageRecord(record.claim.ticket),
@@ -80,10 +81,8 @@ impl Files {
     pub(crate) fn make(&mut self, call: &Call) {
         match call {
             Call::Gate(gate) => self.gate = *gate,
-            Call::CreateLock(ticket) => {
-                self.names.add(*ticket);
-                self.locked.add(*ticket);
-            }
+            Call::CreateLock(ticket) => self.names.add(*ticket),
+            Call::TakeLock(ticket) => self.locked.add(*ticket),
             Call::CreateRecord(claim) => drop(self.records.insert(claim.ticket, Arc::clone(claim))),
             Call::StageRecord(ticket) => self.staged.add(*ticket),
             Call::RenameRecord(claim) => {

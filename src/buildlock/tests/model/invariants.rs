@@ -18,12 +18,13 @@ pub(crate) const PROGRESS: &str = "whoever waits is granted, or somebody can go 
 pub(crate) const FIRST_COME: &str = "no stranger passes an earlier request that conflicts with its own";
 pub(crate) const KEEPS: &str = "what is granted stays registered, locked and granted";
 pub(crate) const TICKETS: &str = "no ticket is handed out twice";
+pub(crate) const LOCKABLE: &str = "a new lock file can be locked at once";
 pub(crate) const REFUSALS: &str = "nobody is refused at once without a conflict";
 pub(crate) const MARK_KEPT: &str = "a mutator that died leaves its mark, until another comes to a clean end";
 pub(crate) const MARK_TRUE: &str = "a mark that is there was left by a mutator that died";
 pub(crate) const EMPTY: &str = "the folder comes back to empty";
 
-pub(crate) const ALL: [(&str, Invariant); 9] = [
+pub(crate) const ALL: [(&str, Invariant); 10] = [
     (EXCLUSION, holds_exclude_each_other),
     (PROGRESS, somebody_can_go_on),
     (FIRST_COME, |_, state| {
@@ -31,6 +32,9 @@ pub(crate) const ALL: [(&str, Invariant); 9] = [
     }),
     (KEEPS, holds_are_kept),
     (TICKETS, |_, state| state.wrong != Some(Wrong::ReusedATicket)),
+    (LOCKABLE, |_, state| {
+        state.wrong != Some(Wrong::FoundANewLockTaken)
+    }),
     (REFUSALS, |_, state| {
         state.wrong != Some(Wrong::RefusedWithoutReason)
     }),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use buildlock::Record;
 use buildlock::protocol::Write;
-use buildlock::queue::{Claim, Decision, Ticket};
+use buildlock::queue::{Claim, Decision, Ticket, decide};
 use buildlock::scan::{self, Ahead, Liveness, View};
 
 use crate::faults::{Fault, Protocol};
@@ -34,6 +34,8 @@ pub(crate) enum Budget {
 pub(crate) enum Seen {
     Tickets(Numbers),
     Yes(bool),
+    /// This lock is free. Who asked has it, beside others who ask, until the next call.
+    Probing(Ticket),
     Record(Option<Arc<Claim>>),
     Done,
 }
@@ -51,8 +53,8 @@ pub(crate) struct Look<'a> {
     pub fault: Option<Fault>,
     /// How many of the answers in memory were used.
     replayed: usize,
-    /// The last session without a record.
-    missing: Option<Ticket>,
+    /// By a fault: what the kernel said before the record was read.
+    asked_early: Option<(Ticket, Liveness)>,
 }
 
 impl<'a> Look<'a> {
@@ -68,7 +70,7 @@ impl<'a> Look<'a> {
             budget,
             fault,
             replayed: 0,
-            missing: None,
+            asked_early: None,
         }
     }
 
@@ -88,6 +90,21 @@ impl<'a> Look<'a> {
             _ => {}
         }
         scan::again(self, &gate, me, ahead)
+    }
+
+    /// Looks without the gate whether a wait may be over.
+    pub(crate) fn may_be_over(self, me: &Claim, on: Ticket) -> Result<bool, Paused> {
+        let fault = self.fault;
+        let mut glance = Glance(self);
+        match fault {
+            Some(Fault::Rule(_)) => Ok(glance.0.by_faulty_rule(me)? != Decision::Wait(on)),
+            Some(Fault::GlanceAtOneOnly) => Ok(scan::probe(&mut glance, on)?.is_none()),
+            Some(Fault::GlanceBelieved) => {
+                let claims: Vec<_> = scan::living(&mut glance)?.into_iter().map(|l| l.claim).collect();
+                Ok(decide(&claims, me) == Decision::Granted)
+            }
+            _ => scan::may_be_over(&mut glance, me, on),
+        }
     }
 
     fn by_faulty_rule(&mut self, me: &Claim) -> Result<Decision, Paused> {
@@ -117,6 +134,18 @@ impl<'a> Look<'a> {
         Ok(self.seen[self.replayed - 1].clone())
     }
 
+    /// Lists the tickets, once `tidy` was done.
+    fn list(&mut self, tidy: impl FnOnce(&mut Files)) -> Result<Vec<Ticket>, Paused> {
+        let list = |files: &mut Files| {
+            tidy(files);
+            Seen::Tickets(files.names)
+        };
+        match self.read(list)? {
+            Seen::Tickets(tickets) => Ok(tickets.tickets().collect()),
+            other => unreachable!("a replay answers {other:?} to a listing"),
+        }
+    }
+
     fn yes(&mut self, call: impl FnOnce(&Files) -> bool) -> Result<bool, Paused> {
         match self.read(|files| Seen::Yes(call(files)))? {
             Seen::Yes(yes) => Ok(yes),
@@ -129,24 +158,23 @@ impl View for Look<'_> {
     type Error = Paused;
 
     fn registered(&mut self) -> Result<Vec<Ticket>, Paused> {
-        let list = |files: &mut Files| {
-            files.remove_leftovers();
-            Seen::Tickets(files.names)
-        };
-        match self.read(list)? {
-            Seen::Tickets(tickets) => Ok(tickets.tickets().collect()),
-            other => unreachable!("a replay answers {other:?} to a listing"),
-        }
+        self.list(Files::remove_leftovers)
     }
 
     fn liveness(&mut self, ticket: Ticket) -> Result<Liveness, Paused> {
-        if self.missing == Some(ticket) && self.fault == Some(Fault::MissingRecordNotDoubted) {
-            return Ok(Liveness::Alive);
+        if let Some((asked, liveness)) = self.asked_early.take()
+            && asked == ticket
+        {
+            return Ok(liveness);
         }
         if !self.yes(|files| files.names.has(ticket))? {
             return Ok(Liveness::Gone);
         }
-        if self.yes(|files| files.locked.has(ticket))? || self.fault == Some(Fault::DeadRecordsKept) {
+        let probe = |files: &mut Files| match files.locked.has(ticket) {
+            true => Seen::Yes(true),
+            false => Seen::Probing(ticket),
+        };
+        if self.read(probe)? == Seen::Yes(true) || self.fault == Some(Fault::DeadRecordsKept) {
             return Ok(Liveness::Alive);
         }
         if self.fault == Some(Fault::FreedNameNotDoubted) || self.yes(|files| files.names.has(ticket))? {
@@ -156,13 +184,17 @@ impl View for Look<'_> {
         }
     }
 
+    fn liveness_without_record(&mut self, ticket: Ticket) -> Result<Liveness, Paused> {
+        self.liveness(ticket)
+    }
+
     fn record(&mut self, ticket: Ticket) -> Result<Option<Record>, Paused> {
+        if self.fault == Some(Fault::RecordReadLast) {
+            self.asked_early = Some((ticket, self.liveness(ticket)?));
+        }
         match self.read(|files| Seen::Record(files.records.get(&ticket).cloned()))? {
             Seen::Record(Some(claim)) => Ok(Some(record((*claim).clone()))),
-            Seen::Record(None) => {
-                self.missing = Some(ticket);
-                Ok(None)
-            }
+            Seen::Record(None) => Ok(None),
             other => unreachable!("a replay answers {other:?} to the reading of a record"),
         }
     }
@@ -175,6 +207,41 @@ impl View for Look<'_> {
                 Seen::Done
             })?;
         }
+        Ok(())
+    }
+}
+
+/// The registry as one sees it who does not hold the gate, and removes nothing.
+struct Glance<'a>(Look<'a>);
+
+impl View for Glance<'_> {
+    type Error = Paused;
+
+    fn registered(&mut self) -> Result<Vec<Ticket>, Paused> {
+        self.0.list(|_| {})
+    }
+
+    fn liveness(&mut self, ticket: Ticket) -> Result<Liveness, Paused> {
+        self.0.liveness(ticket)
+    }
+
+    fn liveness_without_record(&mut self, ticket: Ticket) -> Result<Liveness, Paused> {
+        if self.0.fault == Some(Fault::GlanceProbesWithoutRecord) {
+            return self.0.liveness(ticket);
+        }
+        let registered = self.0.yes(|files| files.names.has(ticket))?;
+        Ok(if registered {
+            Liveness::Alive
+        } else {
+            Liveness::Gone
+        })
+    }
+
+    fn record(&mut self, ticket: Ticket) -> Result<Option<Record>, Paused> {
+        self.0.record(ticket)
+    }
+
+    fn sweep(&mut self, _writes: Vec<Write>) -> Result<(), Paused> {
         Ok(())
     }
 }

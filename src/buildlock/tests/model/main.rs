@@ -37,10 +37,51 @@ fn nothing_goes_wrong_in_any_short_search() {
     explore(&SHORT);
 }
 
-#[test]
-#[ignore = "takes many minutes: cargo test --release --test model -- --ignored --nocapture"]
-fn nothing_goes_wrong_in_any_long_search() {
-    explore(&LONG);
+/// Each long search is a test of its own: `cargo test --release --test model -- --ignored --nocapture`.
+mod long {
+    use super::{LONG, explore};
+
+    fn search(name: &str) {
+        let at = LONG.iter().position(|suite| suite.name == name);
+        let at = at.expect("a long search");
+        explore(&LONG[at..=at]);
+    }
+
+    #[test]
+    #[ignore = "takes minutes"]
+    fn nothing_goes_wrong_between_two_pairs() {
+        search("every write, two pairs");
+    }
+
+    #[test]
+    #[ignore = "takes minutes"]
+    fn nothing_goes_wrong_in_any_call_of_a_pair_and_a_stranger() {
+        search("every call, a pair and a stranger");
+    }
+
+    #[test]
+    #[ignore = "takes minutes"]
+    fn nothing_goes_wrong_between_a_tree_of_up_to_three_and_a_stranger() {
+        search("every write, a tree of up to three and a stranger");
+    }
+
+    #[test]
+    #[ignore = "takes minutes"]
+    fn nothing_goes_wrong_where_two_of_a_pair_and_a_stranger_are_killed() {
+        search("every write, a pair and a stranger, two killed");
+    }
+
+    #[test]
+    #[ignore = "takes minutes"]
+    fn nothing_goes_wrong_in_any_call_where_two_who_try_or_have_orphans_are_killed() {
+        search("every call, tries and orphans, two killed");
+    }
+
+    #[test]
+    #[ignore = "takes minutes"]
+    fn nothing_goes_wrong_between_a_pair_and_two_strangers() {
+        search("every write, a pair and two strangers");
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "the number of states is for people to see")]

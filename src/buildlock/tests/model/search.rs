@@ -27,6 +27,7 @@ pub(crate) struct Search {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     Step(usize),
+    Glance(usize),
     GiveUp(usize),
     Kill(usize),
 }
@@ -97,6 +98,9 @@ impl Model for Search {
             if world.can_step(state, member) {
                 actions.push(Action::Step(member));
             }
+            if world.can_glance(state, member) {
+                actions.push(Action::Glance(member));
+            }
             if world.can_give_up(state, member) {
                 actions.push(Action::GiveUp(member));
             }
@@ -111,6 +115,7 @@ impl Model for Search {
         let mut next = state.clone();
         match action {
             Action::Step(member) => world.step(&mut next, member),
+            Action::Glance(member) => world.begin_glance(&mut next, member),
             Action::GiveUp(member) => world.give_up(&mut next, member),
             Action::Kill(member) => world.kill(&mut next, member),
         }

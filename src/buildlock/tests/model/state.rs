@@ -37,6 +37,8 @@ pub(crate) enum Wrong {
     PassedAHold,
     /// Hands out a ticket a second time.
     ReusedATicket,
+    /// Cannot lock the file that it made, because somebody probes it.
+    FoundANewLockTaken,
     /// Decides to wait for a lock, woken by its being free: it would look again and again.
     WaitsForTheDead,
     /// Refuses at once what nothing stands in the way of.
@@ -97,6 +99,10 @@ pub(crate) enum Doing {
     Writing { calls: Vec<Call>, then: Then },
     /// Blocked on the lock of another.
     Waiting,
+    /// Woken by the tick while it waits: looks at the registry without the gate, and has seen this so far.
+    Glancing(Vec<Seen>),
+    /// Saw that its wait may be over: will look again, under the gate.
+    Alarmed,
     /// Killed, while a child lives on that inherited its locks.
     Orphaned,
     /// Ended or killed.
@@ -150,6 +156,11 @@ impl Process {
     /// Whether it can still do something of its own accord: it was started, and neither ended nor killed.
     pub(crate) fn is_alive(&self) -> bool {
         !matches!(self.doing, Doing::Nothing | Doing::Over | Doing::Orphaned)
+    }
+
+    /// Whether it has the lock of a claim for a moment, because it looks without the gate whether that one is alive.
+    pub(crate) fn probes(&self, ticket: Ticket) -> bool {
+        matches!(&self.doing, Doing::Glancing(seen) if seen.last() == Some(&Seen::Probing(ticket)))
     }
 
     pub(crate) fn mode(&self) -> Option<Mode> {

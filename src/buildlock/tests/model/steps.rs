@@ -50,8 +50,9 @@ impl World<'_> {
                 }
                 Next::LetGo => process.told.is_none() || state.files.gate_holder.is_none(),
             },
-            Doing::Looking(_) | Doing::Writing { .. } | Doing::Orphaned => true,
+            Doing::Glancing(_) | Doing::Looking(_) | Doing::Writing { .. } | Doing::Orphaned => true,
             Doing::Waiting => state.files.gate_holder.is_none() && self.is_woken(state, me),
+            Doing::Alarmed => state.files.gate_holder.is_none(),
             Doing::Over => false,
         }
     }
@@ -59,15 +60,20 @@ impl World<'_> {
     /// Does it.
     pub(crate) fn step(&self, state: &mut State, me: usize) {
         let mut budget = self.budget();
+        let alarmed = state.processes[me].doing == Doing::Alarmed;
         match &state.processes[me].doing {
             Doing::Nothing => return self.start(state, me),
             Doing::Orphaned => return end_orphan(state, me),
             Doing::Script => self.begin(state, me),
-            Doing::Waiting => self.enter(state, me),
+            Doing::Waiting | Doing::Alarmed => self.enter(state, me),
+            Doing::Glancing(_) => return self.glance(state, me),
             _ => {}
         }
         if self.grain == Grain::Write && state.kills_left == 0 && state.files.gate_holder == Some(me) {
             budget = Budget::Unbounded;
+        }
+        if alarmed && self.fault == Some(Fault::GlanceBelieved) {
+            self.conclude_look(state, me, Decision::Granted);
         }
         if matches!(state.processes[me].doing, Doing::Looking(_)) {
             self.look(state, me, &mut budget);
@@ -109,6 +115,40 @@ impl World<'_> {
             then: Then::Continue,
         };
         self.write(state, me, &mut budget);
+    }
+
+    /// Whether the tick may come at any time, and what is seen then be out of date before it is acted on.
+    ///
+    /// Where reads are no steps of their own, a glance is one moment, which [`World::is_woken`] has; and what a stranger
+    /// glances at is there or gone for ever, as for the one who is woken.
+    pub(crate) fn can_glance(&self, state: &State, me: usize) -> bool {
+        let process = &state.processes[me];
+        self.grain == Grain::Call
+            && process.doing == Doing::Waiting
+            && process.waits().is_some_and(may_have_kin)
+            && self.fault != Some(Fault::NoTickAmongKin)
+    }
+
+    /// The tick: begins to look without the gate.
+    pub(crate) fn begin_glance(&self, state: &mut State, me: usize) {
+        state.processes[me].doing = Doing::Glancing(Vec::new());
+        self.glance(state, me);
+    }
+
+    fn glance(&self, state: &mut State, me: usize) {
+        let mut budget = self.budget();
+        let process = &mut state.processes[me];
+        let request = process.request.as_ref().expect("who waits asks for something");
+        let on = request.on.expect("who waits has been told for whom");
+        let Doing::Glancing(seen) = &mut process.doing else {
+            return;
+        };
+        let look = Look::new(&mut state.files, seen, &mut budget, self.fault);
+        match look.may_be_over(&request.claim, on) {
+            Ok(true) => process.doing = Doing::Alarmed,
+            Ok(false) => process.doing = Doing::Waiting,
+            Err(Paused) => {}
+        }
     }
 
     fn budget(&self) -> Budget {
@@ -328,11 +368,20 @@ impl World<'_> {
             look.again(&request.claim, &mut ahead)
                 .map(|decision| (decision, ahead))
         };
-        let (decision, ahead) = match decided {
-            Ok(decided) => decided,
-            Err(Paused) => return,
+        if let Ok((decision, ahead)) = decided {
+            request.ahead = ahead;
+            self.conclude_look(state, me, decision);
+        }
+    }
+
+    /// Writes what was decided.
+    fn conclude_look(&self, state: &mut State, me: usize, decision: Decision) {
+        let process = &mut state.processes[me];
+        let Doing::Looking(looking) = &process.doing else {
+            return;
         };
-        request.ahead = ahead;
+        let request = process.request.as_mut().expect("who looks asks for something");
+        let first = request.on.is_none();
         let then = match decision {
             Decision::Granted => Then::Hold {
                 nested: looking.nested,
@@ -427,7 +476,12 @@ impl World<'_> {
                 if exclusive && self.cast.somebody_tries() {
                     state.issued_exclusive.add(*ticket);
                 }
+            }
+            Call::TakeLock(ticket) => {
                 process.locks.add(*ticket);
+                if state.processes.iter().any(|p| p.probes(*ticket)) {
+                    state.wrong = Some(Wrong::FoundANewLockTaken);
+                }
             }
             Call::Unlock(ticket) => {
                 process.locks.remove(*ticket);
@@ -524,9 +578,8 @@ impl World<'_> {
         state.files.living().any(is_kin) && {
             let mut files = state.files.clone();
             let (mut seen, mut budget) = (Vec::new(), Budget::Unbounded);
-            let mut look = Look::new(&mut files, &mut seen, &mut budget, self.fault);
-            let decision = look.again(&request.claim, &mut request.ahead.clone());
-            decision.is_ok_and(|decision| decision != Decision::Wait(on))
+            let look = Look::new(&mut files, &mut seen, &mut budget, self.fault);
+            look.may_be_over(&request.claim, on).is_ok_and(|over| over)
         }
     }
 }

@@ -78,8 +78,8 @@ pub(crate) const LONG: [Suite; 6] = [
         give_ups: 1,
     },
     Suite {
-        name: "every write, two trees of up to three",
-        casts: two_trees,
+        name: "every write, a tree of up to three and a stranger",
+        casts: a_tree_and_a_stranger,
         grain: Grain::Write,
         kills: 1,
         give_ups: 1,
@@ -103,7 +103,7 @@ pub(crate) const LONG: [Suite; 6] = [
         casts: a_pair_and_two_strangers,
         grain: Grain::Write,
         kills: 1,
-        give_ups: 0,
+        give_ups: 1,
     },
 ];
 
@@ -184,7 +184,7 @@ fn two_pairs() -> Vec<String> {
     twice(&PAIRS)
 }
 
-fn two_trees() -> Vec<String> {
+fn a_tree_and_a_stranger() -> Vec<String> {
     beside(&TRIPLES, &ALONE)
 }
 
