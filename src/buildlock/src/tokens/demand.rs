@@ -25,7 +25,8 @@ const AT_WORK: Duration = Duration::from_millis(300);
 /// others want it, twice as long after each that failed.
 const REST_PART: u32 = 20;
 const REST_MIN: Duration = Duration::from_millis(25);
-const REST_MAX: Duration = Duration::from_millis(500);
+const REST_MAX: Duration = Duration::from_secs(2);
+const REST_MAX_CONTESTED: Duration = Duration::from_millis(500);
 
 /// The most tokens that are lent at once.
 const STEP_MAX: u32 = 64;
@@ -140,7 +141,7 @@ impl Demand {
                 Others::Wait => self.rest,
                 Others::DoNot => (idle / REST_PART).clamp(REST_MIN, REST_MAX),
             };
-            self.rest = (self.rest * 2).min(REST_MAX);
+            self.rest = (self.rest * 2).min(REST_MAX_CONTESTED);
             self.rest_until = now + rest;
         }
         unused

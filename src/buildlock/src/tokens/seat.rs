@@ -18,7 +18,7 @@ use crate::tokens::ledger::{Entry, capacity_in_force};
 const PROBE_EVERY: Duration = Duration::from_millis(20);
 
 /// How often to look although nothing seems to have changed: time stamps may be too coarse to tell two changes apart.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// One build's place in a pool.
 #[derive(Debug)]
