@@ -82,6 +82,12 @@ mod long {
     fn nothing_goes_wrong_between_a_pair_and_two_strangers() {
         search("every write, a pair and two strangers");
     }
+
+    #[test]
+    #[ignore = "takes minutes"]
+    fn nothing_goes_wrong_between_a_pair_and_two_strangers_one_of_whom_upgrades() {
+        search("every write, a pair and two strangers, one of whom upgrades");
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "the number of states is for people to see")]

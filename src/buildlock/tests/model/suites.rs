@@ -62,7 +62,7 @@ pub(crate) const SHORT: [Suite; 6] = [
 ];
 
 /// Searched on demand: `cargo test --release --test model -- --ignored`.
-pub(crate) const LONG: [Suite; 6] = [
+pub(crate) const LONG: [Suite; 7] = [
     Suite {
         name: "every write, two pairs",
         casts: two_pairs,
@@ -104,6 +104,13 @@ pub(crate) const LONG: [Suite; 6] = [
         grain: Grain::Write,
         kills: 1,
         give_ups: 1,
+    },
+    Suite {
+        name: "every write, a pair and two strangers, one of whom upgrades",
+        casts: a_pair_and_two_of_whom_one_upgrades,
+        grain: Grain::Write,
+        kills: 1,
+        give_ups: 0,
     },
 ];
 
@@ -200,9 +207,11 @@ fn three_small_trees() -> Vec<String> {
 }
 
 fn a_pair_and_two_strangers() -> Vec<String> {
-    let strangers = twice(&["S", "E", "SE"]);
-    let strangers: Vec<_> = strangers.iter().map(String::as_str).collect();
-    beside(&PAIRS, &strangers)
+    beside(&PAIRS, &["S S", "S E", "E E"])
+}
+
+fn a_pair_and_two_of_whom_one_upgrades() -> Vec<String> {
+    beside(&PAIRS, &["S SE", "E SE", "SE SE"])
 }
 
 fn three_deep() -> Vec<String> {
