@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use buildlock::tokens::{
     JobServer, Joining, Member, Outer, PoolWait, Style, TokenPool, Weight, capacity_of_this_process,
@@ -104,6 +105,7 @@ impl Share {
                 .command(shown.to_vec())
                 .weight(self.weight)
                 .timeout(timeout)
+                .notice_every(Duration::MAX)
                 .cancel(cancel)
         };
         let turn = match self.builds {
