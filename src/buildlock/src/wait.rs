@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,8 @@ struct Bell {
     cancelled: AtomicBool,
     ring: Mutex<()>,
     heard: Condvar,
+    /// Those that are used when this one is.
+    below: Mutex<Vec<Weak<Bell>>>,
 }
 
 impl Cancel {
@@ -36,6 +38,24 @@ impl Cancel {
     pub fn cancel(&self) {
         self.0.cancelled.store(true, Ordering::SeqCst);
         self.ring();
+        let below = std::mem::take(&mut *self.0.below.lock().unwrap_or_else(PoisonError::into_inner));
+        for bell in below.iter().filter_map(Weak::upgrade) {
+            Self(bell).cancel();
+        }
+    }
+
+    /// Creates one that is used when this one is, and that can be used without it: for one of several waits.
+    #[must_use]
+    pub fn nested(&self) -> Self {
+        let nested = Self::new();
+        let below = || self.0.below.lock().unwrap_or_else(PoisonError::into_inner);
+        below().retain(|bell| bell.strong_count() > 0);
+        below().push(Arc::downgrade(&nested.0));
+        // Used meanwhile, it may have overlooked the new one.
+        if self.is_cancelled() {
+            nested.cancel();
+        }
+        nested
     }
 
     /// Whether it was used.
@@ -202,6 +222,16 @@ mod tests {
             s.spawn(|| cancel.cancel());
             assert!(blocked.wait(None).is_none());
         });
+    }
+
+    #[test]
+    fn a_nested_cancel_is_used_with_the_one_around_it_and_also_without() {
+        let around = Cancel::new();
+        let (first, second) = (around.nested(), around.nested());
+        first.cancel();
+        assert!(first.is_cancelled() && !second.is_cancelled() && !around.is_cancelled());
+        around.cancel();
+        assert!(second.is_cancelled() && around.nested().is_cancelled());
     }
 
     #[test]
