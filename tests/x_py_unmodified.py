@@ -1,7 +1,9 @@
 """The suite `x-py`: an unmodified `x.py` of rust-lang/rust, run twice at once through `buildlock run`.
 
 RUST_CHECKOUT names the checkout; nothing of it is changed, and all is built in a new folder, from nothing, which takes
-long. Without it everything is skipped.
+long. Without it everything is skipped. RUST_CHECKOUT_CONFIG names a bootstrap.toml, for a checkout that cannot be built
+without one: by default nothing is configured. RUST_CHECKOUT_PATH is what is checked and built; as little as needs the
+compiler, by default.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VARIABLE = "RUST_CHECKOUT"
+CONFIG = os.environ.get("RUST_CHECKOUT_CONFIG", os.devnull)
+PATH = os.environ.get("RUST_CHECKOUT_PATH", "library/core")
 
 # How often to look at the queue for what no process tells us.
 LOOK_EVERY_S = 0.2
@@ -35,12 +39,12 @@ class Trial:
     started: list[Running] = field(default_factory=list)
 
     def start(self, command: str, *flags: str) -> Running:
-        """Starts `x.py COMMAND` of as little as needs the compiler, with nothing configured."""
+        """Starts `x.py COMMAND` of what is to be built."""
         number = len(self.started)
         log = self.folder / f"{number}-{command}.log"
         words = [str(self.buildlock), "run", "--rules", "rust-lang-rust", "--dir", str(self.locks), *flags, "--"]
-        words += [sys.executable, str(self.checkout / "x.py"), command, "library/core"]
-        words += ["--build-dir", str(self.folder / "build"), "--config", os.devnull]
+        words += [sys.executable, str(self.checkout / "x.py"), command, PATH]
+        words += ["--build-dir", str(self.folder / "build"), "--config", CONFIG]
         with log.open("wb") as out:
             process = subprocess.Popen(
                 words, cwd=self.checkout, stdout=out, stderr=subprocess.STDOUT, start_new_session=True

@@ -2,6 +2,7 @@
 //!
 //! Everything else goes through here, so that what can fail is in one list, and a test can make each of it fail in turn.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,8 @@ use crate::scan::Liveness;
 use crate::sys;
 
 const UNFINISHED: &str = "unfinished.json";
+/// What the name of a bell ends in, after its owner's ticket.
+const BELL: &str = ".bell.fifo";
 
 /// The most files that a registry's folder may hold. More is not ours, or not sane.
 const FILES_MAX: usize = 1 << 20;
@@ -290,6 +293,42 @@ impl Folder {
             drop(sys::remove(&new));
             Error::io("cannot replace the session's record", &path, e)
         })
+    }
+
+    /// Hangs the bell of a session that waits for a token: a fifo, opened so that reading it blocks, also before anybody has
+    /// rung.
+    pub(crate) fn hang_bell(&self, ticket: Ticket) -> io::Result<File> {
+        let path = self.bell_path(ticket);
+        sys::make_fifo(&path)?;
+        // Both ways, so that opening does not wait for the other end (fifo(7)).
+        let bell = File::options().read(true).write(true).open(&path)?;
+        if let Some(owner) = self.owner {
+            sys::give(&bell, owner);
+        }
+        Ok(bell)
+    }
+
+    pub(crate) fn bell_path(&self, ticket: Ticket) -> PathBuf {
+        self.path.join(format!("{ticket}{BELL}"))
+    }
+
+    /// Rings the bell of the first that waits for a token, if somebody does.
+    ///
+    /// Needs no gate, and must not fail: whoever is not woken looks again by itself, if much later.
+    pub(crate) fn ring(&self) {
+        let names = std::fs::read_dir(&self.path)
+            .into_iter()
+            .flatten()
+            .take(FILES_MAX);
+        let ticket = |name: OsString| Ticket::parse(name.to_str()?.strip_suffix(BELL)?);
+        let mut waiting: Vec<_> = names.flatten().filter_map(|e| ticket(e.file_name())).collect();
+        waiting.sort_unstable();
+        // Where nobody listens any more, its owner was killed: opening it to write, and not to wait, fails (fifo(7)).
+        let rung = waiting.into_iter().find(|&ticket| {
+            let bell = sys::options().write(true).open(self.bell_path(ticket));
+            bell.and_then(|mut bell| bell.write_all(b"!")).is_ok()
+        });
+        tracing::trace!(?rung, "rang for a token that is free");
     }
 
     pub(crate) fn keep_unfinished(&self, ticket: Ticket) -> Result<()> {

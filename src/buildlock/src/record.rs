@@ -15,6 +15,9 @@ pub(crate) const SIZE_MAX: usize = 64 * 1024;
 /// The most that is kept of a command line, in bytes.
 const COMMAND_BYTES_MAX: usize = 4096;
 
+/// The most characters that are shown of one.
+const COMMAND_LINE_MAX: usize = 60;
+
 /// The most ancestors that a record may name; `BUILDLOCK_SESSION` with more is cut at the far end.
 pub(crate) const ANCESTORS_MAX: usize = 64;
 
@@ -138,7 +141,8 @@ impl Record {
         bytes
     }
 
-    /// The command line as a person would type it: a program's long path is cut to its name.
+    /// The command line as a person would type it, in one line of at most 60 characters: a program's long path is cut to its
+    /// name. The whole is in [`Who::command`].
     #[must_use]
     pub fn command_line(&self) -> String {
         let mut words = self.who.command.iter();
@@ -148,7 +152,7 @@ impl Record {
         } else {
             file_name(program)
         };
-        words.fold(program.to_owned(), |line, word| line + " " + word)
+        one_line(&words.fold(program.to_owned(), |line, word| line + " " + word))
     }
 
     /// How long ago it asked; zero where the clocks disagree.
@@ -156,6 +160,17 @@ impl Record {
     pub fn age(&self) -> Duration {
         since_unix_ms(self.granted_unix_ms.unwrap_or(self.asked_unix_ms))
     }
+}
+
+/// What fits into a line beside other things. What a terminal would obey is left out.
+fn one_line(text: &str) -> String {
+    let mut characters = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut line: String = characters.by_ref().take(COMMAND_LINE_MAX).collect();
+    if characters.next().is_some() {
+        line.pop();
+        line.push('…');
+    }
+    line
 }
 
 fn file_name(path: &str) -> &str {
@@ -240,5 +255,17 @@ pub(crate) mod tests {
     #[test]
     fn the_command_line_shows_the_program_without_its_folder() {
         assert_eq!(sample(1).command_line(), "x.py build");
+    }
+
+    #[test]
+    fn the_command_line_is_one_short_line_that_no_terminal_obeys() {
+        let shown = |argument: &str| {
+            let mut record = sample(1);
+            record.who.command[1] = argument.into();
+            record.command_line()
+        };
+        assert_eq!(shown("a\nb\x1b[2Jc"), "x.py a b [2Jc");
+        assert_eq!(shown(&"ä".repeat(55)), format!("x.py {}", "ä".repeat(55)));
+        assert_eq!(shown(&"ä".repeat(56)), format!("x.py {}…", "ä".repeat(54)));
     }
 }

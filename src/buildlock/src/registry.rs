@@ -197,6 +197,8 @@ impl Registry {
             protocol::sweep(ticket, record.as_ref().map(|r| &r.claim)),
             &mut Locks::new(),
         )?;
+        // In a token pool what it held is free, and no lock was freed that says so.
+        self.folder.ring();
         Ok(Some(Box::new(Broken { ticket, record })))
     }
 }

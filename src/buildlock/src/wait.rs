@@ -4,9 +4,9 @@
 //! thread blocks, and the session waits for the thread: for as long as it cares to, or until it is cancelled.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,8 @@ struct Bell {
     cancelled: AtomicBool,
     ring: Mutex<()>,
     heard: Condvar,
+    /// Those that are used when this one is.
+    below: Mutex<Vec<Weak<Bell>>>,
 }
 
 impl Cancel {
@@ -36,6 +38,24 @@ impl Cancel {
     pub fn cancel(&self) {
         self.0.cancelled.store(true, Ordering::SeqCst);
         self.ring();
+        let below = std::mem::take(&mut *self.0.below.lock().unwrap_or_else(PoisonError::into_inner));
+        for bell in below.iter().filter_map(Weak::upgrade) {
+            Self(bell).cancel();
+        }
+    }
+
+    /// Creates one that is used when this one is, and that can be used without it: for one of several waits.
+    #[must_use]
+    pub fn nested(&self) -> Self {
+        let nested = Self::new();
+        let below = || self.0.below.lock().unwrap_or_else(PoisonError::into_inner);
+        below().retain(|bell| bell.strong_count() > 0);
+        below().push(Arc::downgrade(&nested.0));
+        // Used meanwhile, it may have overlooked the new one.
+        if self.is_cancelled() {
+            nested.cancel();
+        }
+        nested
     }
 
     /// Whether it was used.
@@ -78,26 +98,29 @@ impl Cancel {
     }
 }
 
-/// A thread that is blocked on a lock.
+/// A thread that is blocked on a lock, or on a fifo.
 ///
-/// Dropping this does not stop the thread: nothing can. It ends when the lock is freed, and takes no lock with it.
+/// Dropping this does not stop the thread: nothing can. It ends when the lock is freed, and takes no lock with it; or when
+/// somebody writes to the fifo.
 #[derive(Debug)]
 pub(crate) struct Blocked {
     outcome: Arc<Mutex<Option<io::Result<File>>>>,
     cancel: Cancel,
 }
 
-/// How to lock when at last it is possible.
+/// What to wait for, and what to do then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Then {
-    /// Keep the file exclusively locked and hand it over.
+    /// The lock: keep the file exclusively locked and hand it over.
     Keep,
-    /// Let go at once: the lock's being free is all that matters.
+    /// The lock: let go at once, its being free is all that matters.
     LetGo,
+    /// Something to read in a fifo: take it out, and hand the fifo over.
+    Empty,
 }
 
 impl Blocked {
-    /// Starts to wait for `file`'s lock in a thread called `name`.
+    /// Starts to wait for `file` in a thread called `name`.
     pub(crate) fn on(file: File, then: Then, name: String, cancel: &Cancel) -> io::Result<Self> {
         let blocked = Self {
             outcome: Arc::default(),
@@ -108,6 +131,7 @@ impl Blocked {
             let locked = match then {
                 Then::Keep => sys::lock_exclusive(&file),
                 Then::LetGo => sys::lock_shared(&file).and_then(|()| sys::unlock(&file)),
+                Then::Empty => sys::retry(|| (&file).read(&mut [0; 64]).map(drop)),
             };
             // If nobody listens any more the file is closed here, and with it the lock is freed.
             if let Some(outcome) = outcome.upgrade() {
@@ -124,13 +148,21 @@ impl Blocked {
         Ok(blocked)
     }
 
+    /// Whether the wait is over: then [`Self::wait`] returns its outcome at once.
+    pub(crate) fn is_over(&self) -> bool {
+        self.outcome().is_some()
+    }
+
+    fn outcome(&self) -> MutexGuard<'_, Option<io::Result<File>>> {
+        self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits until the lock is free, `until` has come (never if `None`), or the wait is cancelled.
     ///
     /// Returns the outcome of the first, once; nothing for the others.
     pub(crate) fn wait(&self, until: Option<Instant>) -> Option<io::Result<File>> {
-        let outcome = || self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
-        self.cancel.sleep_until(until, || outcome().is_some());
-        outcome().take()
+        self.cancel.sleep_until(until, || self.is_over());
+        self.outcome().take()
     }
 }
 
@@ -190,6 +222,16 @@ mod tests {
             s.spawn(|| cancel.cancel());
             assert!(blocked.wait(None).is_none());
         });
+    }
+
+    #[test]
+    fn a_nested_cancel_is_used_with_the_one_around_it_and_also_without() {
+        let around = Cancel::new();
+        let (first, second) = (around.nested(), around.nested());
+        first.cancel();
+        assert!(first.is_cancelled() && !second.is_cancelled() && !around.is_cancelled());
+        around.cancel();
+        assert!(second.is_cancelled() && around.nested().is_cancelled());
     }
 
     #[test]

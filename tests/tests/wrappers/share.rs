@@ -27,10 +27,14 @@ impl Scene {
 
     /// `buildlock run --shared FLAGS -- sh -c SCRIPT`, in a lock folder of its own.
     fn command(&self, flags: &[&str], script: &str) -> Command {
+        self.command_in("session", flags, script)
+    }
+
+    fn command_in(&self, folder: &str, flags: &[&str], script: &str) -> Command {
         let mut command = Command::new(buildlock());
         command
             .args(["run", "--shared", "--dir"])
-            .arg(self.0.path().join("session"));
+            .arg(self.0.path().join(folder));
         command.args(flags).args(["--", "sh", "-c", script]);
         command.env("XDG_RUNTIME_DIR", self.0.path());
         for variable in [buildlock::SESSION_VARIABLE, "MAKEFLAGS", "CARGO_MAKEFLAGS"] {
@@ -115,6 +119,115 @@ fn killing_the_one_whose_turn_it_is_lets_the_next_go() {
     let second = scene.start(&ONE, "true");
     waits_for_a_turn(&second);
     first.kill();
+    second.end().unwrap();
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn who_waits_for_a_turn_sleeps_until_there_is_one() {
+    let scene = Scene::new();
+    let gate = scene.gate("gate");
+    let first = scene.start(&ONE, &gate.stop());
+    gate.arrived().unwrap();
+    let waiters: Vec<_> = (0..3).map(|_| scene.start(&ONE, "true")).collect();
+    waiters.iter().for_each(waits_for_a_turn);
+    // What the kernel counts when a thread goes to sleep.
+    let wakings = |waiter: &Running| {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", waiter.pid())).unwrap();
+        let status = |thread: std::fs::DirEntry| std::fs::read_to_string(thread.path().join("status"));
+        let statuses = threads.flatten().filter_map(|thread| status(thread).ok());
+        let count = |status: String| -> Option<u64> {
+            let line = status
+                .lines()
+                .find_map(|l| l.strip_prefix("voluntary_ctxt_switches:"))?;
+            line.trim().parse().ok()
+        };
+        statuses.filter_map(count).sum::<u64>()
+    };
+    let before: Vec<_> = waiters.iter().map(wakings).collect();
+    // The time in which nothing is to happen; nothing waits for its being long enough.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    for (waiter, before) in waiters.iter().zip(before) {
+        let woken = wakings(waiter) - before;
+        assert!(woken <= 5, "woke {woken} times in a second");
+    }
+    gate.open();
+    first.end().unwrap();
+    waiters.into_iter().for_each(|waiter| drop(waiter.end().unwrap()));
+}
+
+/// A command with a lock and these flags waits for its turn, and a mutator comes that needs none: whether that gets the lock
+/// in so many seconds, and what the command said.
+fn mutator_beside_one_who_waits_for_a_turn(flags: &[&str], seconds: &str) -> (bool, String) {
+    let scene = Scene::new();
+    let gate = scene.gate("gate");
+    let first = Running::start(scene.command_in("elsewhere", &ONE, &gate.stop()));
+    gate.arrived().unwrap();
+    let waiter = scene.start(&[&ONE, flags].concat(), "true");
+    waits_for_a_turn(&waiter);
+    let mutator = Command::new(buildlock())
+        .args(["run", "--exclusive", "--timeout", seconds, "--dir"])
+        .arg(scene.0.path().join("session"))
+        .args(["--", "true"])
+        .env_remove(buildlock::SESSION_VARIABLE)
+        .status()
+        .unwrap();
+    gate.open();
+    first.end().unwrap();
+    let said = waiter.end_anyhow().unwrap();
+    assert!(said.0.success(), "{}", said.1);
+    (mutator.success(), said.1)
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_preemptible_command_steps_aside_while_it_waits_for_its_turn() {
+    let (passed, said) = mutator_beside_one_who_waits_for_a_turn(&["--preemptible"], "60");
+    assert!(passed && said.contains("stepped aside for true"), "{said}");
+}
+
+#[test]
+fn another_command_keeps_its_lock_while_it_waits_for_its_turn() {
+    let (passed, said) = mutator_beside_one_who_waits_for_a_turn(&[], "0.3");
+    assert!(!passed && !said.contains("stepped aside"), "{said}");
+}
+
+#[test]
+fn the_status_says_who_has_a_turn_and_who_waits_for_one() {
+    let scene = Scene::new();
+    let gate = scene.gate("gate");
+    let first = scene.start(&ONE, &gate.stop());
+    gate.arrived().unwrap();
+    let long = format!("true {}", "x".repeat(200));
+    let second = scene.start(&ONE, &long);
+    waits_for_a_turn(&second);
+    let status = |flags: &[&str]| {
+        let mut command = Command::new(buildlock());
+        command
+            .args(["status", "--dir"])
+            .arg(scene.0.path().join("session"));
+        let output = command
+            .args(flags)
+            .env("XDG_RUNTIME_DIR", scene.0.path())
+            .output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    };
+    let shown = status(&[]);
+    let lines: Vec<_> = shown.lines().skip_while(|l| *l != "turns: 1, 0 free").collect();
+    assert_eq!(lines.len(), 3, "{shown}");
+    assert!(
+        lines[1].starts_with("- sh -c ") && lines[1].ends_with(" has one"),
+        "{shown}"
+    );
+    assert!(
+        lines[2].contains("xxx… (pid ") && lines[2].ends_with(" waits for one"),
+        "{shown}"
+    );
+    let json: serde_json::Value = serde_json::from_str(&status(&["--json"])).unwrap();
+    let whole = &json["turns"]["entries"][1]["record"]["command"][2];
+    assert_eq!(whole.as_str(), Some(&*long), "nothing is cut for programs");
+    gate.open();
+    first.end().unwrap();
     second.end().unwrap();
 }
 

@@ -75,8 +75,8 @@ fn outcome(tried: Result<(), TryLockError>) -> io::Result<bool> {
     }
 }
 
-/// A signal that arrives while the kernel waits for a lock is no reason to stop waiting.
-fn retry(mut call: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+/// A signal that arrives while the kernel waits for something is no reason to stop waiting.
+pub(crate) fn retry(mut call: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     loop {
         match call() {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}

@@ -67,6 +67,11 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     std::fs::remove_file(path)
 }
 
+/// There are no fifos here that have a name in a folder.
+pub(crate) fn make_fifo(_path: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Turns the errors by which a system says that it cannot lock into [`io::ErrorKind::Unsupported`].
 pub(crate) fn locking_refused(error: io::Error) -> io::Error {
     error

@@ -59,6 +59,7 @@ mod turnstile;
 #[cfg(unix)]
 pub use turnstile::stand_before_compiler;
 
+mod alarm;
 mod demand;
 mod seat;
 mod server;

@@ -10,8 +10,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::queue::Ticket;
 use crate::record::{Lease, Record};
 use crate::registry::{Patience, Registry};
-use crate::scan::Living;
+use crate::scan::{self, Living};
 use crate::session::{HumanDuration, Timeout};
+use crate::tokens::alarm::Alarm;
 use crate::tokens::broker::JobServer;
 use crate::tokens::memory::{MemoryLimits, MemoryReading};
 use crate::tokens::seat::{Ledger, Place, Seat, Taking, Watch};
@@ -20,10 +21,6 @@ use crate::wait::Cancel;
 
 /// The most tokens that a pool may have: as many bytes always fit into a pipe.
 pub const CAPACITY_MAX: u32 = 4096;
-
-/// How long a build that waits for its first token sleeps between two cheap looks, at first and at last.
-const TICK_MIN: Duration = Duration::from_millis(5);
-const TICK_MAX: Duration = Duration::from_millis(20);
 
 /// The processors that this process may use: those of its affinity, and no more than its control group's quota.
 #[must_use]
@@ -144,7 +141,8 @@ impl<'a> Joining<'a> {
         self
     }
 
-    /// Called, in the waiting thread, when the wait for the first token has lasted a while, and every second from then on.
+    /// Called, in the waiting thread, when the wait for the first token has lasted a while, and
+    /// again and again from then on: see [`Joining::notice_after`] and [`Joining::notice_every`].
     #[must_use]
     pub fn on_wait(mut self, notice: impl FnMut(&PoolWait) + 'a) -> Self {
         self.on_wait = Some(Box::new(notice));
@@ -155,6 +153,13 @@ impl<'a> Joining<'a> {
     #[must_use]
     pub fn notice_after(mut self, after: Duration) -> Self {
         self.notice_after = after;
+        self
+    }
+
+    /// How long after that it is called again. Each time costs a look at all that take part. 1 s unless set.
+    #[must_use]
+    pub fn notice_every(mut self, time: Duration) -> Self {
+        self.notice_every = time;
         self
     }
 
@@ -290,31 +295,37 @@ impl TokenPool {
         start: Instant,
         patience: &Patience<'_>,
     ) -> Result<()> {
+        let mut alarm = Alarm::set(&self.registry, seat.ticket(), patience.cancel);
         let mut watch = Watch::default();
-        let mut notice_at = start + joining.notice_after;
+        let mut notice_at = start.checked_add(joining.notice_after);
+        let mut looked = start;
+        let mut hope = true;
         loop {
-            let now = Instant::now();
-            let hope =
-                watch.is_old(now) || watch.stirred(&self.registry)? || watch.bereaved(now, &self.registry)?;
-            if hope && self.try_first(seat, &mut watch, now, patience)? {
-                return Ok(());
+            if hope || alarm.must_look(looked, || watch.stirred(&self.registry))? {
+                looked = Instant::now();
+                let Some(ledger) = self.try_first(seat, &mut watch, patience)? else {
+                    drop(alarm);
+                    // There may be more, and whoever is first now does not know it yet.
+                    self.registry.folder().ring();
+                    return Ok(());
+                };
+                hope = alarm.watch(&ledger.entries)?;
             }
+            let now = Instant::now();
             if patience.deadline.is_some_and(|at| at <= now) {
                 return Err(self.timed_out(seat, joining, start)?);
             }
-            if notice_at <= now {
-                notice_at = now + joining.notice_every;
+            if notice_at.is_some_and(|at| at <= now) {
+                notice_at = now.checked_add(joining.notice_every);
                 if let Some(notice) = &mut joining.on_wait {
                     notice(&self.why(seat, start)?);
                 }
             }
-            // A waiter's latency matters less the longer it has waited.
-            let tick = now + (start.elapsed() / 50).clamp(TICK_MIN, TICK_MAX);
-            let until = [Some(tick), Some(notice_at), patience.deadline];
-            joining
-                .cancel
-                .sleep_until(until.into_iter().flatten().min(), || false);
-            if joining.cancel.is_cancelled() {
+            if !hope {
+                let until = [Some(now + alarm.tick()), notice_at, patience.deadline];
+                hope = alarm.sleep(until.into_iter().flatten().min())?;
+            }
+            if patience.cancel.is_cancelled() {
                 return Err(Error::new(
                     ErrorKind::Cancelled,
                     "the wait for a token was cancelled",
@@ -323,30 +334,30 @@ impl TokenPool {
         }
     }
 
-    /// Leases the first token, if it is this seat's turn.
+    /// Leases the first token, if it is this seat's turn. Returns the ledger if it is not.
     fn try_first(
         &self,
         seat: &mut Seat,
         watch: &mut Watch,
-        now: Instant,
         patience: &Patience<'_>,
-    ) -> Result<bool> {
+    ) -> Result<Option<Ledger>> {
         let patience = Patience {
             deadline: None,
             cancel: patience.cancel,
         };
+        let now = Instant::now();
         let mut gate = seat.enter(&self.registry, &patience)?;
         let ledger = seat.read(&mut gate)?;
-        let turn = ledger.may_lease(seat.ticket()) > 0;
-        if turn {
+        if ledger.may_lease(seat.ticket()) > 0 {
             seat.publish(&mut gate, 1, 1)?;
+            return Ok(None);
         }
         watch.looked(now, &self.registry, &ledger, seat.ticket())?;
-        Ok(turn)
+        Ok(Some(ledger))
     }
 
     fn why(&self, seat: &Seat, start: Instant) -> Result<PoolWait> {
-        let living = self.living()?;
+        let living = scan::living(&mut self.registry.glance())?;
         let ledger = Ledger::of(&living, self.capacity);
         let ahead = |l: &&Living| l.claim.ticket < seat.ticket() && held(l) == 0;
         Ok(PoolWait {

@@ -166,7 +166,7 @@ impl Seat {
             protocol::lease(record.clone())
         };
         gate.apply(writes, &mut self.locks)?;
-        self.record = record;
+        self.is_now(record);
         Ok(())
     }
 
@@ -176,8 +176,16 @@ impl Seat {
         let record = self.with_lease(held, held);
         self.registry
             .give_back(protocol::lease(record.clone()), &mut self.locks)?;
-        self.record = record;
+        self.is_now(record);
         Ok(())
+    }
+
+    /// Notes what was published, and rings where tokens were given back.
+    fn is_now(&mut self, record: Record) {
+        let before = std::mem::replace(&mut self.record, record).lease;
+        if before.is_some_and(|before| self.lease().held < before.held) {
+            self.registry.folder().ring();
+        }
     }
 
     fn with_lease(&self, held: u32, wanted: u32) -> Record {

@@ -27,6 +27,7 @@ use memo::Memo;
 use share::Share;
 
 pub(crate) use plan::Plan;
+pub(crate) use share::turns;
 
 /// How often a command steps aside before it is left to come to its end: otherwise a stream of mutators would let it start
 /// over for ever.
@@ -122,8 +123,9 @@ impl Task {
             return become_the_command(self.plan.command());
         }
         self.run_heeding_signals(|cancel, listener, ending| {
-            let (status, why) = self.run_command(None, None, cancel, listener, ending)?;
-            why.map_or(Ok(status), |_| Err(Stop::Cancelled))
+            self.run_command(None, None, cancel, listener, ending)?
+                .break_value()
+                .ok_or(Stop::Cancelled)
         })
     }
 
@@ -200,23 +202,22 @@ impl Task {
             if !self.share.wants_anything() {
                 return Err(Stop::Replaced);
             }
-            let (status, why) = self.run_command(None, None, cancel, listener, ending)?;
-            return why.map_or(Ok(ControlFlow::Break(status)), |_| Err(Stop::Cancelled));
+            let ended = self.run_command(None, None, cancel, listener, ending)?;
+            return ended.break_value().map(ControlFlow::Break).ok_or(Stop::Cancelled);
         }
-        let (status, why) = self.run_command(Some(&session), watched, cancel, listener, ending)?;
+        let ended = self.run_command(Some(&session), watched, cancel, listener, ending)?;
         self.stand_again(&session)?;
         // Whoever ends a command before its time knows that it may be killed: nothing counts as half done.
         session.release()?;
-        match why {
-            None => Ok(ControlFlow::Break(status)),
-            Some(Why::ParentIsGone) => Err(Stop::Cancelled),
-            Some(Why::Mutator(_)) if !child::was_killed(status) => Ok(ControlFlow::Break(status)),
-            Some(Why::Mutator(record)) => Ok(ControlFlow::Continue(record)),
+        match ended {
+            ControlFlow::Break(status) => Ok(ControlFlow::Break(status)),
+            ControlFlow::Continue(Why::ParentIsGone) => Err(Stop::Cancelled),
+            ControlFlow::Continue(Why::Mutator(record)) => Ok(ControlFlow::Continue(record)),
         }
     }
 
-    /// The command itself: how it ended, and why if not by itself. A turn and tokens come after the lock, because they are
-    /// for those who work, not for those who wait.
+    /// The command itself: how it ended by itself, or why it was ended, or not even started. A turn and tokens come after the
+    /// lock, because they are for those who work, not for those who wait.
     fn run_command(
         &self,
         session: Option<&Session>,
@@ -224,19 +225,28 @@ impl Task {
         cancel: &Cancel,
         listener: &Listener,
         ending: &Ending,
-    ) -> Result<(ExitStatus, Option<Why>), Stop> {
-        let part = self.share.take(&self.plan.shown(), self.timeout, cancel)?;
-        if cancel.is_cancelled() {
-            return Err(Stop::Cancelled);
-        }
+    ) -> Result<ControlFlow<ExitStatus, Why>, Stop> {
+        // Who waits for a turn holds the lock, and so is in a mutator's way as much as who works.
+        let patience = cancel.nested();
+        let watch = ending.watch(watched, &patience)?;
+        let part = match self.share.take(&self.plan.shown(), self.timeout, &patience) {
+            Err(e) if e.kind() != ErrorKind::Cancelled => return Err(e.into()),
+            Ok(part) if !patience.is_cancelled() => part,
+            _ => return watch.over().map(ControlFlow::Continue).ok_or(Stop::Cancelled),
+        };
         let mut command = self.plan.command();
         part.configure(&mut command);
         let mut child = Child::start(command, session, listener)?;
-        let watch = ending.watch(watched)?;
+        watch.started();
         let status = child.wait(listener)?;
         let why = watch.over();
         part.give_back()?;
-        Ok((status, why))
+        Ok(match why {
+            // Its own end came first.
+            Some(Why::Mutator(_)) if !child::was_killed(status) => ControlFlow::Break(status),
+            Some(why) => ControlFlow::Continue(why),
+            None => ControlFlow::Break(status),
+        })
     }
 
     /// Does first what the rule wants to be done first. Returns how that failed, if it did.

@@ -1,36 +1,101 @@
 //! `status`, `watch` and `break`.
 
+use std::fmt;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use buildlock::{Registry, Ticket};
+use buildlock::tokens::{MemoryLimits, PoolEntry, PoolSnapshot};
+use buildlock::{HumanDuration, Registry, Snapshot, Ticket};
+use serde::Serialize;
 
 use crate::flags::{BreakArgs, FolderArgs, StatusArgs};
+use crate::run::turns;
 use crate::{EXIT_OURS, Failure, print};
 
 /// How often `watch` looks. For people's eyes, so no faster than they are.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// What there is to be seen: the folder, and who has the turns (`--builds`) that some of its commands may wait for.
+#[derive(Serialize)]
+struct Status {
+    #[serde(flatten)]
+    sessions: Snapshot,
+    /// Those of all folders: they are the user's. Nothing where nobody has, or wants, one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    turns: Option<PoolSnapshot>,
+}
+
 pub(crate) fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
-    let snapshot = existing(&args.folder)?.snapshot()?;
+    let status = Status::of(&existing(&args.folder)?)?;
     if args.json {
-        let json = serde_json::to_string_pretty(&snapshot).map_err(|e| Failure {
+        let json = serde_json::to_string_pretty(&status).map_err(|e| Failure {
             text: format!("cannot print the status: {e}"),
             code: EXIT_OURS,
         })?;
         print::result(&format!("{json}\n"));
     } else {
-        print::result(&snapshot.to_string());
+        print::result(&status.to_string());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+impl Status {
+    fn of(registry: &Registry) -> Result<Self, Failure> {
+        let turns = match turns()? {
+            // It may be asked about itself: then it is no other folder's.
+            Some(pool) if pool.path() != registry.path() => Some(pool.snapshot(&MemoryLimits::OFF)?),
+            _ => None,
+        };
+        Ok(Self {
+            sessions: registry.snapshot()?,
+            turns: turns.filter(|turns| !turns.entries.is_empty()),
+        })
+    }
+}
+
+/// ```text
+/// turns: 2, 0 free
+/// - cargo build (pid 4242, 3m12s) has one
+/// - cargo test (pid 4250, 4s) waits for one
+/// ```
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.sessions)?;
+        let Some(turns) = &self.turns else {
+            return Ok(());
+        };
+        writeln!(f, "turns: {}, {} free", turns.capacity, turns.free)?;
+        turns.entries.iter().try_for_each(|entry| {
+            let does = if entry.lease.held > 0 {
+                "has one"
+            } else {
+                "waits for one"
+            };
+            writeln!(f, "- {} {does}", who(entry))
+        })
+    }
+}
+
+fn who(entry: &PoolEntry) -> String {
+    entry.record.as_ref().map_or_else(
+        || "a command whose record cannot be read".to_owned(),
+        |r| {
+            format!(
+                "{} (pid {}, {})",
+                r.command_line(),
+                r.who.pid,
+                HumanDuration(r.age())
+            )
+        },
+    )
 }
 
 pub(crate) fn watch(args: &FolderArgs) -> Result<ExitCode, Failure> {
     let registry = existing(args)?;
     let mut shown = String::new();
     loop {
-        let now = registry.snapshot()?.to_string();
+        let now = Status::of(&registry)?.to_string();
         if now != shown {
             // Home, then clear to the end of the screen: nothing flickers.
             print::result(&format!("\x1b[H\x1b[J{now}"));

@@ -8,12 +8,14 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
+use rustix::fs::Mode;
 use rustix::io::{Errno, FdFlags};
 
 /// Readable by all who can enter the folder, because `sudo ./x` must leave locks that the user can probe.
 const FILE_MODE: u32 = 0o644;
 const FOLDER_MODE: u32 = 0o700;
 const PARENT_MODE: u32 = 0o777;
+const FIFO_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// The options to open a file of ours with: links that somebody planted are not followed.
 pub(crate) fn options() -> OpenOptions {
@@ -130,6 +132,24 @@ pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
 /// Removes a file, which others may have open, so that its name is gone when this returns.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     std::fs::remove_file(path)
+}
+
+/// Makes a named fifo, for this user alone: whoever can open it can take from it, or ring.
+#[cfg(not(target_vendor = "apple"))]
+pub(crate) fn make_fifo(path: &Path) -> io::Result<()> {
+    Ok(rustix::fs::mkfifoat(rustix::fs::CWD, path, FIFO_MODE)?)
+}
+
+/// There is no safe call for it here, but every system has the program (POSIX, mkfifo(1)).
+#[cfg(target_vendor = "apple")]
+pub(crate) fn make_fifo(path: &Path) -> io::Result<()> {
+    let mode = format!("{:o}", FIFO_MODE.bits());
+    let done = Command::new("mkfifo").arg("-m").arg(mode).arg(path).output()?;
+    if done.status.success() {
+        return Ok(());
+    }
+    let why = String::from_utf8_lossy(&done.stderr).trim().to_owned();
+    Err(io::Error::other(why))
 }
 
 /// Turns the errors by which a system says that it cannot lock into [`io::ErrorKind::Unsupported`].

@@ -17,7 +17,7 @@ mod elsewhere;
 use elsewhere as kernel;
 
 pub(crate) use files::{
-    Owner, create_private_folder, give, is_removed, lend, locking_refused, not_mine, not_private,
+    Owner, create_private_folder, give, is_removed, lend, locking_refused, make_fifo, not_mine, not_private,
     open_to_read, options, owner_to_give, remove, replace,
 };
 pub(crate) use kernel::{

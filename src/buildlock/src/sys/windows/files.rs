@@ -137,6 +137,11 @@ fn in_use(error: &io::Error) -> bool {
     matches!(code, Some(ERROR_ACCESS_DENIED | ERROR_SHARING_VIOLATION))
 }
 
+/// There are no fifos here that have a name in a folder.
+pub(crate) fn make_fifo(_path: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Turns the errors by which a system says that it cannot lock into [`io::ErrorKind::Unsupported`].
 pub(crate) fn locking_refused(error: io::Error) -> io::Error {
     match error.raw_os_error().map(i32::cast_unsigned) {

@@ -11,7 +11,7 @@ mod job;
 mod processes;
 
 pub(crate) use files::{
-    Owner, create_private_folder, give, is_removed, lend, locking_refused, not_mine, not_private,
+    Owner, create_private_folder, give, is_removed, lend, locking_refused, make_fifo, not_mine, not_private,
     open_to_read, options, owner_to_give, remove, replace,
 };
 pub(crate) use job::{adopt_orphans, die_with_parent, end_descendants, spare_descendants};

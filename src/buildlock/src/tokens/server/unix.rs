@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::collector::{Collector, Queue};
@@ -20,9 +20,6 @@ use crate::tokens::turnstile::Turnstile;
 
 /// The byte that stands for a token. Clients give back what they took, or this.
 const TOKEN: u8 = b'+';
-
-/// For this user alone: whoever can open it can take tokens.
-const FIFO_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// A private jobserver.
 #[derive(Debug)]
@@ -231,7 +228,7 @@ impl Pipes {
 
 impl Fifo {
     fn new(path: &Path, waker: &File) -> io::Result<Self> {
-        make_fifo(path)?;
+        sys::make_fifo(path)?;
         // Both ways, so that opening does not wait for the other end (fifo(7)).
         let open = || File::options().read(true).write(true).open(path);
         let file = open()?;
@@ -291,23 +288,6 @@ impl Drop for Fifo {
         drop(std::fs::remove_file(&self.path));
         self.collector.dismiss();
     }
-}
-
-#[cfg(not(target_vendor = "apple"))]
-fn make_fifo(path: &Path) -> io::Result<()> {
-    Ok(rustix::fs::mkfifoat(rustix::fs::CWD, path, FIFO_MODE)?)
-}
-
-/// There is no safe call for it here, but every system has the program (POSIX, mkfifo(1)).
-#[cfg(target_vendor = "apple")]
-fn make_fifo(path: &Path) -> io::Result<()> {
-    let mode = format!("{:o}", FIFO_MODE.bits());
-    let done = Command::new("mkfifo").arg("-m").arg(mode).arg(path).output()?;
-    if done.status.success() {
-        return Ok(());
-    }
-    let why = String::from_utf8_lossy(&done.stderr).trim().to_owned();
-    Err(io::Error::other(why))
 }
 
 pub(crate) fn pipe() -> io::Result<(File, File)> {

@@ -34,6 +34,8 @@ pub(crate) struct Ending {
 #[derive(Debug)]
 enum Now {
     Nothing,
+    /// A wait, before the command is started.
+    Waiting(Cancel),
     Running,
     Ended(Why),
 }
@@ -74,10 +76,11 @@ impl Ending {
         self.parent_is_gone.load(Ordering::SeqCst)
     }
 
-    /// From now on the command can be ended: by our parent's end, and, if there is a `watch`, by a mutator's coming.
-    pub(crate) fn watch(&self, watch: Option<buildlock::Watch>) -> Result<Watched, Failure> {
+    /// From now on the wait before the command, and then the command, can be ended: by our parent's end, and, if there is a
+    /// `watch`, by a mutator's coming.
+    pub(crate) fn watch(&self, watch: Option<buildlock::Watch>, wait: &Cancel) -> Result<Watched, Failure> {
         let now = Arc::clone(&self.now);
-        *lock(&now) = Now::Running;
+        *lock(&now) = Now::Waiting(wait.clone());
         if self.parent_is_gone() {
             end(&now, Why::ParentIsGone);
         }
@@ -114,6 +117,17 @@ impl Ending {
 }
 
 impl Watched {
+    /// The wait is over, and the command runs.
+    pub(crate) fn started(&self) {
+        let mut now = lock(&self.now);
+        match *now {
+            Now::Waiting(_) => *now = Now::Running,
+            // While it was being started.
+            Now::Ended(_) => end_command(),
+            Now::Nothing | Now::Running => {}
+        }
+    }
+
     /// The command has ended. Returns why, if not by itself.
     pub(crate) fn over(self) -> Option<Why> {
         if let Some((hang_up, thread)) = self.queue {
@@ -123,7 +137,7 @@ impl Watched {
         }
         match std::mem::replace(&mut *lock(&self.now), Now::Nothing) {
             Now::Ended(why) => Some(why),
-            Now::Nothing | Now::Running => None,
+            Now::Nothing | Now::Waiting(_) | Now::Running => None,
         }
     }
 }
@@ -137,14 +151,21 @@ fn step_aside(now: &Mutex<Now>, mut watch: buildlock::Watch, over: &Receiver<()>
     }
 }
 
-/// Ends the command that runs, if one does, and all that it started.
+/// Ends the command that runs, or the wait before it.
 fn end(now: &Mutex<Now>, why: Why) {
     let mut now = lock(now);
-    if matches!(*now, Now::Running) {
-        *now = Now::Ended(why);
-        if let Err(e) = buildlock::end_descendants() {
-            print::note(&format!("cannot end the command: {e}"));
-        }
+    match &*now {
+        Now::Waiting(wait) => wait.cancel(),
+        Now::Running => end_command(),
+        Now::Nothing | Now::Ended(_) => return,
+    }
+    *now = Now::Ended(why);
+}
+
+/// Ends the command, and all that it started.
+fn end_command() {
+    if let Err(e) = buildlock::end_descendants() {
+        print::note(&format!("cannot end the command: {e}"));
     }
 }
 

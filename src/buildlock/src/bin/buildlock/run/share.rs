@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use buildlock::tokens::{
     JobServer, Joining, Member, Outer, PoolWait, Style, TokenPool, Weight, capacity_of_this_process,
@@ -104,14 +105,14 @@ impl Share {
                 .command(shown.to_vec())
                 .weight(self.weight)
                 .timeout(timeout)
+                .notice_every(Duration::MAX)
                 .cancel(cancel)
         };
         let turn = match self.builds {
             None => None,
             Some(builds) => {
-                let folder = user_pool_folder()?.with_file_name(TURNS_FOLDER);
                 let joining = joining("turn").jobs_max(1).on_wait(say_once(turn_text));
-                Some(TokenPool::open(folder, builds)?.join(joining)?)
+                Some(TokenPool::open(turns_folder()?, builds)?.join(joining)?)
             }
         };
         let style = match self.jobserver {
@@ -148,6 +149,15 @@ impl Part {
         let turned = self.turn.map_or(Ok(()), Member::leave);
         served.and(turned)
     }
+}
+
+fn turns_folder() -> Result<PathBuf, Error> {
+    Ok(user_pool_folder()?.with_file_name(TURNS_FOLDER))
+}
+
+/// The user's turns, if somebody has ever asked for one.
+pub(crate) fn turns() -> Result<Option<TokenPool>, Error> {
+    TokenPool::existing(turns_folder()?, 1)
 }
 
 /// Has a cargo give tokens back to other builds, although it would rather keep them.
