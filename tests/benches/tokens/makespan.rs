@@ -22,6 +22,9 @@ pub(crate) fn run() {
             let way = (round + turn) % WAYS.len();
             all[way].push(measure(&site, &roots, way, processors));
         }
+        // Rounds that were measured apart, because each takes a minute, can be put together.
+        let took = all.iter().map(|seen| format!("{:.2}", seen[round].took.as_secs_f64()));
+        println!("  round {round}: {} s", took.collect::<Vec<_>>().join(" "));
     }
     println!(
         "makespan: two builds on {processors} processors, medians of {} rounds",
