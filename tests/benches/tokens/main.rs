@@ -1,8 +1,9 @@
 //! What the token pool is worth, and what it costs: `cargo bench -p process-tests --bench tokens [-- PART...]`.
 //!
-//! Parts: `storm` (killed builds), `fairness` (who runs how much), `simulated` (many processors), `makespan` (two real builds side by side), `cost` (the
-//! broker's own time). All of them unless some are named. Run it on an idle machine: `makespan` and `cost` measure the
-//! machine as much as the pool. `ROUNDS=n` sets how often real builds are repeated; 5 unless set.
+//! Parts: `storm` (killed builds), `fairness` (who runs how much), `simulated` (many processors), `makespan` (two real
+//! builds side by side), `cost` (the broker's own time). All of them unless some are named. Run it on an idle machine:
+//! `makespan` and `cost` measure the machine as much as the pool. `ROUNDS=n` sets how often real builds are repeated; 5
+//! unless set.
 
 #![cfg_attr(
     target_os = "linux",

@@ -23,7 +23,9 @@ pub(crate) fn run() {
             all[way].push(measure(&site, &roots, way, processors));
         }
         // Rounds that were measured apart, because each takes a minute, can be put together.
-        let took = all.iter().map(|seen| format!("{:.2}", seen[round].took.as_secs_f64()));
+        let took = all
+            .iter()
+            .map(|seen| format!("{:.2}", seen[round].took.as_secs_f64()));
         println!("  round {round}: {} s", took.collect::<Vec<_>>().join(" "));
     }
     println!(

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::Patience;
 use crate::tokens::demand::{Demand, Lent, Others};
-use crate::tokens::memory::{MemoryLimits, MemoryReading};
+use crate::tokens::memory::{MemoryGuard, MemoryLimits};
 use crate::tokens::outer::make_flags;
 use crate::tokens::pool::Member;
 use crate::tokens::seat::{Ledger, Nesting, Place, Seat, Watch};
@@ -45,9 +45,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a wish stands after the children were last seen short of tokens.
 const WISH_LINGERS: Duration = Duration::from_millis(20);
-
-/// How old a reading of the machine's memory may be.
-const MEMORY_AGE_MAX: Duration = Duration::from_millis(250);
 
 /// Looks at the ledger that move no token may take this part of the time, after a burst worth `LOOKS_BURST`.
 const LOOKS_PART: u32 = 250;
@@ -551,42 +548,6 @@ impl Broker {
         } else {
             rest.max(TICK)
         }
-    }
-}
-
-/// What the machine's memory allows, looked up now and then.
-#[derive(Debug)]
-struct MemoryGuard {
-    limits: MemoryLimits,
-    looked: Option<Instant>,
-    refuses: bool,
-}
-
-impl MemoryGuard {
-    fn new(limits: MemoryLimits) -> Self {
-        Self {
-            limits,
-            looked: None,
-            refuses: false,
-        }
-    }
-
-    fn refuses(&mut self, now: Instant) -> bool {
-        if self.limits == MemoryLimits::OFF {
-            return false;
-        }
-        if self
-            .looked
-            .is_none_or(|then| now.duration_since(then) >= MEMORY_AGE_MAX)
-        {
-            self.looked = Some(now);
-            let why = self.limits.refuse(&MemoryReading::now());
-            if why.is_some() != self.refuses {
-                tracing::info!(why, "memory pressure on the token pool has changed");
-            }
-            self.refuses = why.is_some();
-        }
-        self.refuses
     }
 }
 

@@ -1,6 +1,11 @@
 //! Memory pressure: when it is high no further token is leased, so that twenty linkers do not start at once.
 
+use std::time::{Duration, Instant};
+
 use serde::Serialize;
+
+/// How old a reading may be.
+const AGE_MAX: Duration = Duration::from_millis(250);
 
 /// When to lease no further token. The first one of a build is always leased.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -107,6 +112,39 @@ fn available_bytes(meminfo: &str) -> Option<u64> {
         .find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kibibytes: u64 = available.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kibibytes.checked_mul(1024)
+}
+
+/// What the machine's memory allows, looked up now and then.
+#[derive(Debug)]
+pub(super) struct MemoryGuard {
+    limits: MemoryLimits,
+    looked: Option<Instant>,
+    refuses: bool,
+}
+
+impl MemoryGuard {
+    pub(super) fn new(limits: MemoryLimits) -> Self {
+        Self {
+            limits,
+            looked: None,
+            refuses: false,
+        }
+    }
+
+    pub(super) fn refuses(&mut self, now: Instant) -> bool {
+        if self.limits == MemoryLimits::OFF {
+            return false;
+        }
+        if self.looked.is_none_or(|then| now.duration_since(then) >= AGE_MAX) {
+            self.looked = Some(now);
+            let why = self.limits.refuse(&MemoryReading::now());
+            if why.is_some() != self.refuses {
+                tracing::info!(why, "memory pressure on the token pool has changed");
+            }
+            self.refuses = why.is_some();
+        }
+        self.refuses
+    }
 }
 
 #[cfg(test)]

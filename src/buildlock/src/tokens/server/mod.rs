@@ -9,8 +9,8 @@
 //!   descriptors), so that the broker decides about each token that comes back, before a hungry sibling takes it.
 //! * `call_in` asks for that many tokens where children compete for them: with a fifo or a semaphore, which they take from
 //!   and return to, a thread stands in the same queue as the children.
-//! * `stop_compilers`, `call_compilers`, `stopped` and `let_pass` are those of the turnstile, which holds back the jobs of clients that do not
-//!   give their tokens back.
+//! * `stop_compilers`, `call_compilers`, `stopped` and `let_pass` are those of the turnstile, which holds back the jobs of
+//!   clients that do not give their tokens back.
 //! * `wait` sleeps until a token has been returned or a job has stopped that way, `wake` is called, or the time is over.
 
 use std::path::Path;
