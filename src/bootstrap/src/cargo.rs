@@ -123,6 +123,13 @@ impl<'a> Cargo<'a> {
         self
     }
 
+    /// With a variable of the environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
     /// With what the user wrote for cargo itself.
     #[must_use]
     pub fn args(mut self, args: &[OsString]) -> Self {

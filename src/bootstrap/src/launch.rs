@@ -73,12 +73,6 @@ impl Launch {
         .advice("`--build-dir` with an absolute path goes around it; please report it"))
     }
 
-    /// Whether the toolchain lets everybody use what is unstable.
-    #[must_use]
-    pub fn is_nightly(&self) -> bool {
-        self.rustc_version.contains("-nightly") || self.rustc_version.contains("-dev")
-    }
-
     fn from(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
         let missing = |name: &str| {
             Error::usage(format!("{name} is not set")).advice("start the driver through `./x`, which sets it")

@@ -34,6 +34,41 @@ fn a_type_error_fails_with_1() {
 }
 
 #[test]
+fn compile_time_deps_are_compiled_beside_a_type_error() {
+    let project = Project::new();
+    project.write(
+        "ws/Cargo.toml",
+        "[workspace]\nresolver = \"3\"\nmembers = [\"held\", \"mac\", \"wrong\"]\n",
+    );
+    for (name, more, text) in [
+        ("mac", "[lib]\nproc-macro = true\n", ""),
+        ("wrong", "[dependencies]\nmac = { path = \"../mac\" }\n", "pub fn two() -> u32 {\n    \"two\"\n}\n"),
+    ] {
+        let manifest = format!("[package]\nname = \"{name}\"\nedition = \"2024\"\n{more}");
+        project.write(&format!("ws/{name}/Cargo.toml"), &manifest);
+        project.write(&format!("ws/{name}/src/lib.rs"), text);
+    }
+    let script = r#"{"reason":"build-script-executed""#;
+    let compiled = r#""kind":["custom-build"]"#;
+    let mac = r#""kind":["proc-macro"]"#;
+    let all = ["check", "--all-targets", "--json-output"];
+
+    let said = project
+        .x(&[&all[..], &["--compile-time-deps"]].concat())
+        .succeeds()
+        .stdout;
+    for part in [script, compiled, mac] {
+        assert!(said.contains(part), "no {part} in {said}");
+    }
+    assert!(!said.contains("compiler-message"), "{said}");
+    // What it compiled is what the whole check needs.
+    let said = project.x(&all).fails_with(1).stdout;
+    assert!(said.contains("mismatched types"), "{said}");
+    let script = said.lines().find(|line| line.contains(compiled)).expect(&said);
+    assert!(script.contains(r#""fresh":true"#), "{script}");
+}
+
+#[test]
 fn packages_are_chosen_by_name_and_by_path() {
     let project = Project::new();
     let said = project.x(&["check", "quick"]).succeeds().stderr;
