@@ -217,7 +217,7 @@ Examples:
 /// Which packages a command is about.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Selection {
-    /// Packages, by name or by a path in or above them [default: all]
+    /// Packages, by name or by a path in or above them; a workspace by its Cargo.toml [default: all]
     #[arg(value_name = "PATH|PACKAGE")]
     pub names: Vec<OsString>,
 }

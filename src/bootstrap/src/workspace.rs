@@ -103,7 +103,8 @@ fn fnv1a(bytes: &[u8]) -> u32 {
     })
 }
 
-/// Finds what the user named: packages by name, or by a path in or above them. Nothing named is everything.
+/// Finds what the user named: packages by name, or by a path in or above them; a workspace by its manifest. Nothing named is
+/// everything.
 ///
 /// # Errors
 /// A usage error where there is no such package, or a workspace that the configuration names is not there.
@@ -142,13 +143,38 @@ pub fn choose_with(ctx: &Context, names: &[OsString], others: &[&str]) -> Result
         };
         return Ok((workspaces.into_iter().map(all).collect(), Vec::new()));
     }
-    let members = members(ctx, &workspaces)?;
     let here = here()?;
+    let all_of = |name: &OsString| workspace_of(&here.join(name), &workspaces);
+    if let Some(named) = names.iter().map(all_of).collect::<Option<Vec<_>>>() {
+        let named = workspaces.iter().enumerate().filter(|(at, _)| named.contains(at));
+        let all = named.map(|(_, workspace)| Chosen {
+            workspace: workspace.clone(),
+            packages: Packages::All,
+        });
+        return Ok((all.collect(), Vec::new()));
+    }
+    let members = members(ctx, &workspaces)?;
     let picks = names
         .iter()
-        .map(|name| pick(name, &here, &members, others))
+        .map(|name| match all_of(name) {
+            Some(at) => Ok(Pick::Members(positions(&members, |member| {
+                member.workspace == at
+            }))),
+            None => pick(name, &here, &members, others),
+        })
         .collect::<Result<Vec<_>, _>>()?;
     Ok(gather(workspaces, &members, &picks))
+}
+
+/// The workspace, by index, whose manifest a path leads to.
+fn workspace_of(path: &Path, workspaces: &[Workspace]) -> Option<usize> {
+    let path = path.canonicalize().ok()?;
+    workspaces.iter().position(|workspace| {
+        workspace
+            .manifest()
+            .canonicalize()
+            .is_ok_and(|manifest| manifest == path)
+    })
 }
 
 /// Like [`choose`], for what is to be handed out: where the user names nothing, packages are left out whose manifest says
@@ -173,6 +199,8 @@ pub(crate) struct Member {
     /// Which of the workspaces it belongs to.
     pub(crate) workspace: usize,
     pub(crate) package: Package,
+    /// What cargo calls it in its messages, and rust-analyzer by `{label}`.
+    pub(crate) id: String,
     pub(crate) folder: PathBuf,
     /// Its programs.
     pub(crate) programs: Vec<String>,
@@ -224,6 +252,7 @@ fn members_of(workspace: usize, metadata: &Metadata) -> Vec<Member> {
             name: package.name.to_string(),
             version: package.version.to_string(),
         },
+        id: package.id.repr.clone(),
         folder: package
             .manifest_path
             .parent()
@@ -265,7 +294,7 @@ enum Pick {
 /// A package's name comes first, then other names, then paths: a folder that happens to be called like a package is reached
 /// with `./`.
 fn pick(word: &OsStr, here: &Path, members: &[Member], others: &[&str]) -> Result<Pick> {
-    let named = |name: &str| positions(members, |member| member.package.name == name);
+    let named = |name: &str| positions(members, |member| member.package.name == name || member.id == name);
     if let Some(name) = word.to_str() {
         let found = named(name);
         if !found.is_empty() {

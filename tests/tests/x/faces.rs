@@ -42,7 +42,11 @@ fn compile_time_deps_are_compiled_beside_a_type_error() {
     );
     for (name, more, text) in [
         ("mac", "[lib]\nproc-macro = true\n", ""),
-        ("wrong", "[dependencies]\nmac = { path = \"../mac\" }\n", "pub fn two() -> u32 {\n    \"two\"\n}\n"),
+        (
+            "wrong",
+            "[dependencies]\nmac = { path = \"../mac\" }\n",
+            "pub fn two() -> u32 {\n    \"two\"\n}\n",
+        ),
     ] {
         let manifest = format!("[package]\nname = \"{name}\"\nedition = \"2024\"\n{more}");
         project.write(&format!("ws/{name}/Cargo.toml"), &manifest);
@@ -76,6 +80,35 @@ fn packages_are_chosen_by_name_and_by_path() {
     let path = project.path("ws/held/src/lib.rs");
     let said = project.x(&["check", path.to_str().unwrap()]).succeeds().stderr;
     assert!(said.contains("held"), "{said}");
+    let label = format!("path+file://{}#1.2.3", project.path("ws/held").display());
+    let said = project.x(&["--dry-run", "check", &label]).succeeds().stderr;
+    assert!(said.contains("--package held@1.2.3"), "{said}");
+}
+
+#[test]
+fn a_workspace_is_chosen_by_its_manifest() {
+    let project = Project::new();
+    project.write(
+        "tools/Cargo.toml",
+        "[package]\nname = \"tools\"\nedition = \"2024\"\n",
+    );
+    project.write("tools/src/lib.rs", "");
+    let both = format!(
+        "--set=build.workspaces={:?}",
+        ["ws", "tools"].map(|of| project.path(of))
+    );
+    let manifest = |of: &str| format!("{}/Cargo.toml", project.path(of).display());
+    let (ws, tools) = (manifest("ws"), manifest("tools"));
+    let check = [&both, "--dry-run", "check", &ws];
+    let said = project.x(&check).succeeds().stderr;
+    assert!(
+        said.contains(&format!("{ws} --workspace")) && !said.contains(&tools),
+        "{said}"
+    );
+    let said = project.x(&[&check[..], &["tools"]].concat()).succeeds().stderr;
+    for manifest in [ws, tools] {
+        assert!(said.contains(&format!("{manifest} --workspace")), "{said}");
+    }
 }
 
 #[test]

@@ -160,6 +160,7 @@ mod tests {
     fn member(folder: &str, version: &str) -> Member {
         Member {
             workspace: 0,
+            id: String::new(),
             package: Package {
                 name: "p".to_owned(),
                 version: version.to_owned(),

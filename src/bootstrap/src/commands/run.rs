@@ -125,6 +125,7 @@ mod tests {
     fn member(name: &str, programs: &[&str], default_run: Option<&str>) -> Member {
         Member {
             workspace: 0,
+            id: String::new(),
             package: Package {
                 name: name.to_owned(),
                 version: "1.0.0".to_owned(),

@@ -5,6 +5,7 @@ use super::*;
 fn member(workspace: usize, name: &str, folder: &str) -> Member {
     Member {
         workspace,
+        id: format!("path+file://{folder}#{name}@1.0.0"),
         package: Package {
             name: name.to_owned(),
             version: "1.0.0".to_owned(),
