@@ -7,7 +7,7 @@
       . (:rust-analyzer
          (:linkedProjects [@linked@]
           :checkOnSave t
-          :check (:invocationStrategy "once"
+          :check (:invocationStrategy "per_workspace"
                   :overrideCommand [@check@])
           :cargo (
                   :sysroot @sysroot@

@@ -8,7 +8,7 @@ local settings = {
         checkOnSave = true,
         check = {
             overrideCommand = { @check@ },
-            invocationStrategy = "once",
+            invocationStrategy = "per_workspace",
         },
         cargo = {
             sysroot = @sysroot@,

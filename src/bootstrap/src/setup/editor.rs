@@ -140,8 +140,9 @@ fn values(config: &Config, rustc: &Path) -> Values {
         .to_string_lossy()
         .into_owned();
     BTreeMap::from([
-        // As rust-analyzer would have cargo do it.
-        ("check", x(&["check", "--all-targets"])),
+        // As rust-analyzer would have cargo do it. It starts the check in the workspace that it wants checked, and cargo's
+        // messages name files by their paths from there.
+        ("check", x(&["check", "Cargo.toml", "--all-targets"])),
         (
             "build-scripts",
             x(&["check", "--all-targets", "--compile-time-deps"]),

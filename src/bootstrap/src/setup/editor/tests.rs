@@ -102,6 +102,7 @@ fn the_check_goes_through_x_and_so_do_build_scripts() {
         let expected = [
             x.as_str(),
             "check",
+            "Cargo.toml",
             "--all-targets",
             "--json-output",
             "--preemptible",
