@@ -41,6 +41,7 @@ class Client:
         self.complaints: list[str] = []
         self._answers: dict[int, Message] = {}
         self._requests = 0
+        self._versions = 1
         self._gone = False
         self._changed = threading.Condition()
         self._sending = threading.Lock()
@@ -69,6 +70,13 @@ class Client:
         """Saves a file as it is."""
         self.notify("textDocument/didSave", textDocument={"uri": self.uri(name)})
 
+    def change(self, name: str, text: str) -> None:
+        """Types, and saves."""
+        self._versions += 1
+        document = {"uri": self.uri(name), "version": self._versions}
+        self.notify("textDocument/didChange", textDocument=document, contentChanges=[{"text": text}])
+        (self.root / name).write_text(text)
+
     def quit(self) -> int:
         """Ends the server as an editor does; gives its exit code."""
         self.request("shutdown")
@@ -85,9 +93,12 @@ class Client:
         return (self.root / name).as_uri()
 
     def errors(self, name: str, source: str = "rustc") -> list[Message]:
-        """The errors in the last word on a file, as far as they come from `source`. Hints at other places are none."""
-        published = self.published.get(self.uri(name), [])
-        return [one for one in published if one.get("source") == source and one["severity"] == ERROR]
+        """The errors in the last word on a file. Hints at other places are none."""
+        return errors(self.published.get(self.uri(name), []), source)
+
+    def shown(self, name: str, since: int, until: int | None = None) -> list[list[Message]]:
+        """The compiler's errors in a file, in each word on it between two places in the history."""
+        return [errors(found) for uri, found in self.history[since:until] if uri == self.uri(name)]
 
     def until(self, what: str, is_so: Callable[[], bool], seconds: float = STUCK_SECONDS) -> float:
         """Waits until the server has made something true; gives the seconds that it took."""
@@ -151,6 +162,11 @@ class Client:
         elif method == "$/progress" and str(parameters["token"]).startswith(FLYCHECK):
             self.begun += parameters["value"]["kind"] == "begin"
             self.ended += parameters["value"]["kind"] == "end"
+
+
+def errors(published: list[Message], source: str = "rustc") -> list[Message]:
+    """The errors among diagnostics, as far as they come from `source`."""
+    return [one for one in published if one.get("source") == source and one["severity"] == ERROR]
 
 
 def piped(stream: IO[bytes] | None) -> IO[bytes]:

@@ -154,9 +154,9 @@ class Project:
         refuse = self.home / "refuse"
         refuse.write_text("#!/bin/sh\nexit 1\n")
         refuse.chmod(0o755)
-        config = self.home / "bootstrap.toml"
+        self.config = self.home / "bootstrap.toml"
         cache = Path(os.environ.get("SUITE_BUILD_DIR") or ROOT / "build") / "cache"
-        config.write_text(
+        self.config.write_text(
             f"build.build-dir = {json.dumps(str(self.build))}\nbuild.cache-dir = {json.dumps(str(cache))}\n"
             f'build.workspaces = [{json.dumps(str(self.workspace))}]\nbuild.job-pool = "build-dir"\n'
             # What is on PATH is enough; `setup` would download its rustfmt.
@@ -165,7 +165,7 @@ class Project:
         ours = {name for name in os.environ if name.startswith(FOREIGN)} - {"CARGO_HOME"}
         kept = {name: value for name, value in os.environ.items() if name not in ours}
         self.environment = kept | {
-            "RUST_BOOTSTRAP_CONFIG": str(config),
+            "RUST_BOOTSTRAP_CONFIG": str(self.config),
             "RUSTUP": str(refuse),
             # Otherwise each load of the sysroot's own workspace tries the network for half a minute.
             "CARGO_NET_OFFLINE": "true",
@@ -173,6 +173,11 @@ class Project:
             MARK: str(self.home),
         }
         self._clients: list[Client] = []
+
+    def configure(self, line: str) -> None:
+        """Adds to `bootstrap.toml`."""
+        with self.config.open("a") as config:
+            config.write(f"{line}\n")
 
     def x(self, *arguments: str, **more: Any) -> subprocess.Popen[bytes]:
         """Starts `./x` as a person does in a terminal."""

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
-from lsp import STUCK_SECONDS, Client, Failure
-from project import BROKEN, LIBRARY, SOUND, Project
-from settings import READERS, json_with_comments, options_of
+from lsp import STUCK_SECONDS, Client, Failure, Message
+from project import BROKEN, FILES, LIBRARY, RUST_ANALYZER, SOUND, Project
+from settings import READERS, json_with_comments, options_of, program
 
 SAVES = 20
 KILLS = 100
 DISPLACED_WITHIN_MS = 300
+SHOWN_BY_NEOVIM = Path(__file__).with_name("neovim.lua")
 
 
 def require(is_so: object, otherwise: str) -> None:
@@ -103,10 +106,24 @@ def after_a_build(project: Project) -> str:
 def displaced_by_a_build(project: Project) -> str:
     """`./x build` starts in the middle of the editor's check, which steps aside and starts over."""
     client = editor(project)
+    before = client.ended
+    terminal, waited = displace(project, client, [1])
+    project.gate.open()
+    ends_well(terminal)
+    shows_the_error_after_one_check(client, before)
+    return f"the build started {waited} ms after it queued"
+
+
+def displace(project: Project, client: Client, lines: list[int]) -> tuple[subprocess.Popen[bytes], int]:
+    """Lets a build displace the editor's check, which has shown errors in `lines` by then; the build stops at the gate.
+
+    Gives the build, and the milliseconds that it waited.
+    """
     project.gate.shut()
     before = client.ended
     client.save(BROKEN)
     project.gate.wait()
+    client.until("the check has shown its errors", lambda: error_lines(client.errors(BROKEN)) == lines)
     require(project.session("check", "granted"), "the editor's check is no session")
     terminal = project.x("build", *SOUND)
     # The build can only come to the gate because the check, which would stand there until the end, is gone.
@@ -114,13 +131,93 @@ def displaced_by_a_build(project: Project) -> str:
     build = project.session("build", "granted")
     if not build:
         raise Failure("the build at the gate is no session")
-    waited = build["granted_unix_ms"] - build["asked_unix_ms"]
+    waited: int = build["granted_unix_ms"] - build["asked_unix_ms"]
     require(waited <= DISPLACED_WITHIN_MS, f"the build waited {waited} ms for the editor's check")
     require(client.ended == before, "the editor saw the check end")
+    return terminal, waited
+
+
+def error_lines(errors: list[Message]) -> list[int]:
+    """Where errors begin."""
+    return [one["range"]["start"]["line"] for one in errors]
+
+
+def nothing_vanishes(project: Project) -> str:
+    """Whatever the editor is told while its check is displaced: the error stays, and comes once."""
+    client = editor(project)
+    # The error moves down a line, so that it is known which check has shown it.
+    client.change(BROKEN, "\n" + FILES[BROKEN])
+    before, heard = client.ended, len(client.history)
+    terminal, _ = displace(project, client, [2])
+    told = len(client.history)
     project.gate.open()
     ends_well(terminal)
     shows_the_error_after_one_check(client, before)
-    return f"the build started {waited} ms after it queued"
+    displaced = dict(client.published)
+    first = [error_lines(errors) for errors in client.shown(BROKEN, heard, told)]
+    again = [error_lines(errors) for errors in client.shown(BROKEN, told)]
+    # In any check rust-analyzer first forgets what it showed of a package, and then hears of the new. It may publish in
+    # between, but here only for the first start.
+    require(first.count([]) <= 1, f"before it was displaced, the check showed errors in the lines {first}")
+    require(
+        all(lines == [2] for lines in again), f"after it was displaced, the check showed errors in the lines {again}"
+    )
+    client.save(BROKEN)
+    shows_the_error_after_one_check(client, before + 1)
+    require(client.published == displaced, f"undisturbed, the check shows {client.published} and not {displaced}")
+    return f"lines shown: {first}, {again}"
+
+
+def locks_off(project: Project) -> str:
+    """The negative control: without locks, a build stands behind the editor's check, at cargo's own lock."""
+    project.configure('build.lock-mode = "off"')
+    client = editor(project)
+    project.gate.shut()
+    before = client.ended
+    client.save(BROKEN)
+    project.gate.wait()
+    terminal = project.x("build", *SOUND)
+    project.until("the build waits for cargo", lambda: "Blocking waiting for file lock" in project.said())
+    require(not project.sessions(), "somebody has a session")
+    require(client.ended == before and terminal.poll() is None, "one of the two has ended")
+    project.gate.open()
+    ends_well(terminal)
+    shows_the_error_after_one_check(client, before)
+    return ""
+
+
+def neovim_shows_it(project: Project) -> str:
+    """Neovim with no plugin, and with the settings that are written for it, shows the error."""
+    settings = project.home / "settings.lua"
+    settings.write_text(project.printed("setup", "editor", "neovim", "--print"))
+    # The settings leave it to PATH where rust-analyzer is, and rustup's folder may come first there.
+    programs = project.home / "bin"
+    programs.mkdir()
+    (programs / "rust-analyzer").symlink_to(RUST_ANALYZER)
+    environment = project.environment | {
+        "PATH": f"{programs}{os.pathsep}{project.environment['PATH']}",
+        "SETTINGS": str(settings),
+        "BROKEN": BROKEN,
+        "RUST_LIBRARY": str(LIBRARY),
+        "STUCK_SECONDS": str(STUCK_SECONDS),
+    }
+    for folder in ("CACHE", "CONFIG", "DATA", "STATE"):
+        environment[f"XDG_{folder}_HOME"] = str(project.home / "nvim")
+    command = [program("nvim", "neovim"), "--clean", "--headless", "-n", "-c", f"luafile {SHOWN_BY_NEOVIM}"]
+    with (project.home / "terminal.log").open("ab") as log:
+        shown = subprocess.run(
+            command,
+            cwd=project.workspace,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            check=True,
+        )
+    errors = json.loads(shown.stdout)
+    require([(one["code"], one["lnum"]) for one in errors] == [("E0308", 1)], f"Neovim shows {errors}")
+    nothing_is_left(project)
+    return ""
 
 
 def a_check_begins(client: Client) -> None:
@@ -201,8 +298,6 @@ def read_back(name: str) -> Callable[[Project], str]:
         path = project.home / name
         path.write_text(project.printed("setup", "editor", name, "--print"))
         read = READERS[name](path)
-        if read is None:
-            return ""
         wanted = options_of(json_with_comments(project.printed("setup", "editor", "vscode", "--print")))
         require(read == wanted, f"{name} says {read}, and vscode {wanted}")
         return ""
@@ -216,6 +311,9 @@ SCENARIOS: dict[str, Callable[[Project], str]] = {
     "diagnostics arrive while ./x check runs": beside_a_check,
     "diagnostics arrive after a running ./x build": after_a_build,
     "./x build displaces the editor's check": displaced_by_a_build,
+    "a displaced check neither clears nor repeats what is shown": nothing_vanishes,
+    "without locks ./x build waits for the editor's check": locks_off,
+    "neovim shows the error": neovim_shows_it,
     "twenty saves in quick succession": many_saves,
     "the editor quits in the middle of a check": ended_in_the_middle(Client.quit),
     "the editor is killed in the middle of a check": ended_in_the_middle(Client.kill),

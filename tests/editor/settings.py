@@ -14,7 +14,10 @@ from typing import Any
 Settings = dict[str, Any]
 
 PREFIX = "rust-analyzer."
-EMACS_READS = "(with-temp-buffer (insert-file-contents (car command-line-args-left)) (read (current-buffer)))"
+EMACS_SAYS = """(let* ((file (pop command-line-args-left))
+       (settings (with-temp-buffer (insert-file-contents file) (read (current-buffer)))))
+  (require 'json)
+  (princ (json-encode (alist-get 'eglot-workspace-configuration (alist-get nil settings)))))"""
 
 
 class Skipped(Exception):
@@ -65,27 +68,38 @@ def read_kate(path: Path) -> Settings:
     return options
 
 
-def read_neovim(path: Path) -> None:
-    """Whether Lua can read Neovim's."""
-    run("luac5.4", "lua5.4", "-p", str(path))
+def read_neovim(path: Path) -> Settings:
+    """The options in Neovim's, as it gives them back itself."""
+    says = f"lua io.stdout:write(vim.json.encode(dofile([[{path}]])))"
+    command = [program("nvim", "neovim"), "--clean", "--headless", "-n", "-c", says, "-c", "qall!"]
+    options: Settings = json.loads(run(command))["rust-analyzer"]
+    return options
 
 
-def read_emacs(path: Path) -> None:
-    """Whether Emacs can read its own."""
-    run("emacs", "emacs-nox", "--batch", "--eval", EMACS_READS, str(path))
+def read_emacs(path: Path) -> Settings:
+    """The options in Emacs's for eglot. Those for lsp-mode are read along with them."""
+    command = [program("emacs", "emacs-nox"), "--batch", "--quick", "--eval", EMACS_SAYS, str(path)]
+    options: Settings = json.loads(run(command))["rust-analyzer"]
+    return options
 
 
-def run(program: str, package: str, *arguments: str) -> None:
-    """Runs a parser, and fails with what it says."""
-    found = shutil.which(program)
+def program(name: str, package: str) -> str:
+    """The path of a program."""
+    found = shutil.which(name)
     if not found:
-        raise Skipped(f"no {program}: `apt-get install {package}`")
-    done = subprocess.run([found, *arguments], capture_output=True, text=True, check=False)
+        raise Skipped(f"no {name}: `apt-get install {package}`")
+    return found
+
+
+def run(command: list[str]) -> str:
+    """Runs a parser, and gives what it prints, or fails with what it complains of."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise ValueError(f"{program} cannot read it: {done.stderr or done.stdout}")
+        raise ValueError(f"{command[0]} cannot read it: {done.stderr or done.stdout}")
+    return done.stdout
 
 
-READERS: dict[str, Callable[[Path], Settings | None]] = {
+READERS: dict[str, Callable[[Path], Settings]] = {
     "vscode": read_vscode,
     "vim": read_vscode,
     "neovim": read_neovim,
