@@ -27,8 +27,14 @@ mod waiter {
     use std::path::Path;
     use std::time::Duration;
 
+    use buildlock::tokens::{Joining, TokenPool};
     use buildlock::{Mode, Registry, Request, Session};
     use rustix::fs::FlockOperation;
+
+    /// A pool of one token, as `buildlock run --builds 1` has.
+    pub(super) fn turns(folder: &Path) -> TokenPool {
+        TokenPool::open(folder.join("turns"), 1).expect("a pool")
+    }
 
     pub(super) fn now_ns() -> u64 {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
@@ -69,6 +75,11 @@ mod waiter {
                 note(now_ns());
                 drop(session);
             }
+            "turn" => {
+                let member = turns(folder).join(Joining::new("bench"));
+                note(now_ns());
+                drop(member);
+            }
             "flock" => {
                 flock(&file, FlockOperation::LockExclusive);
                 note(now_ns());
@@ -96,6 +107,7 @@ mod tables {
     use std::process::{Child, Command, Stdio};
     use std::time::{Duration, Instant};
 
+    use buildlock::tokens::Joining;
     use buildlock::{Ancestry, Mode, Registry, Request, Session};
     use rustix::fs::FlockOperation;
 
@@ -230,6 +242,9 @@ mod tables {
             ("session", 10),
             ("session", 100),
             ("session", 1000),
+            ("turn", 1),
+            ("turn", 10),
+            ("turn", 100),
         ] {
             let mut times = Vec::new();
             let mut memory = None;
@@ -258,18 +273,23 @@ mod tables {
         let session = (kind == "session").then(|| {
             Session::acquire(&registry, Request::new(Mode::Exclusive, "bench")).expect("a free lock")
         });
+        let turn = (kind == "turn").then(|| {
+            let member = waiter::turns(folder).join(Joining::new("bench"));
+            member.expect("a free turn")
+        });
         let bare = waiter::open(&folder.join("bare"));
         flock(&bare, FlockOperation::LockExclusive);
         let mut waiters: Vec<Child> = (0..count).map(|_| start(kind, folder)).collect();
         // All are registered, or have said that they are about to block, and had time to.
         let locks = || {
-            let files = std::fs::read_dir(folder.join("session")).expect("the folder");
+            let folder = folder.join(if turn.is_some() { "turns" } else { "session" });
+            let files = std::fs::read_dir(folder).expect("the folder");
             files
                 .flatten()
                 .filter(|f| f.path().extension().is_some_and(|e| e == "lock"))
                 .count()
         };
-        while session.is_some() && locks() <= count {
+        while (session.is_some() || turn.is_some()) && locks() <= count {
             std::thread::sleep(Duration::from_millis(10));
         }
         // Not always at the same point of a poller's nap.
@@ -277,7 +297,7 @@ mod tables {
         let memory = waiters.last().and_then(|w| private_kilobytes(w.id()));
         let mut released = now_ns();
         flock(&bare, FlockOperation::Unlock);
-        drop(session);
+        drop((session, turn));
         let lines = loop {
             let text = std::fs::read_to_string(&served).unwrap_or_default();
             if text.lines().count() == count && text.ends_with('\n') {
