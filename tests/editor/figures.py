@@ -53,7 +53,7 @@ def lay_out(workspace: Path) -> None:
     (scratch / "Cargo.toml").write_text(f'[package]\nname = "scratch"\n\n[dependencies]\n{wanted}')
     fetch = ["cargo", "fetch"]
     subprocess.run(fetch, cwd=scratch, check=True)
-    # Only of the program does cargo not tell where it is: nothing can depend on one.
+    # Of the program alone cargo does not tell where it is: nothing depends on what has no library.
     metadata = ["cargo", "metadata", "--format-version=1"]
     packages = json.loads(subprocess.run(metadata, cwd=scratch, stdout=subprocess.PIPE, check=True).stdout)["packages"]
     found = {package["name"]: Path(package["manifest_path"]).parent for package in packages}
@@ -62,6 +62,9 @@ def lay_out(workspace: Path) -> None:
     for name in [*MEMBERS, PROGRAM]:
         # Each has a lock file of its own, which a member of a workspace has not.
         shutil.copytree(found[name], workspace / name, ignore=shutil.ignore_patterns("Cargo.lock", ".cargo*"))
+    # Some need a nightly compiler.
+    for bench in workspace.glob("*/benches/*.rs"):
+        bench.write_text("fn main() {}\n")
     members = json.dumps([*MEMBERS, PROGRAM])
     patches = "".join(f'{name} = {{ path = "{name}" }}\n' for name in MEMBERS)
     manifest = f'[workspace]\nresolver = "3"\nmembers = {members}\n\n[patch.crates-io]\n{patches}'
@@ -92,6 +95,7 @@ def measure(workspace: Path, kind: str) -> dict[str, str]:
             client.quit()
         finally:
             project.close()
+    print(f"{kind}: {figures}", file=sys.stderr)
     return figures
 
 

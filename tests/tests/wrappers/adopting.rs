@@ -33,6 +33,26 @@ fn the_commands_in_the_guide_to_adopting_work_as_they_stand() {
     }
 }
 
+#[test]
+fn the_guide_counts_the_launchers_python_as_it_is() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let guide = std::fs::read_to_string(root.join("docs/adopting.md")).unwrap();
+    let files = std::fs::read_dir(root.join("src/bootstrap")).unwrap();
+    let is_counted = |name: &str| name.ends_with(".py") && !name.starts_with("test_");
+    let text = files
+        .map(|file| file.unwrap())
+        .filter(|file| is_counted(&file.file_name().to_string_lossy()))
+        .map(|file| std::fs::read_to_string(file.path()).unwrap());
+    let (lines, bytes) = text.fold((0, 0), |(lines, bytes), text| {
+        (lines + text.lines().count(), bytes + text.len())
+    });
+    let size = format!("{} kB in eight files, {lines} lines", (bytes + 500) / 1000);
+    assert!(guide.contains(&size), "the launcher is {size}");
+    let lock = std::fs::read_to_string(root.join("src/bootstrap/cache_lock.py")).unwrap();
+    let lock = format!("cache_lock.py), {} lines", lock.lines().count());
+    assert!(guide.contains(&lock), "{lock}");
+}
+
 /// The text of each block of shell commands.
 fn shell_blocks(text: &str) -> Vec<String> {
     let blocks = text.split("\n```sh\n").skip(1);
