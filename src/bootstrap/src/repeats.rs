@@ -1,5 +1,8 @@
 //! Messages of cargo's that were handed on already. A command that steps aside and starts over hears the same diagnostics
 //! again, and whoever reads them should not.
+//!
+//! What was handed on cannot be taken back: where the command that writes was `fix` or `fmt`, what it put right stays shown until
+//! the editor's next check.
 
 use std::collections::HashSet;
 use std::collections::hash_map::DefaultHasher;
