@@ -316,12 +316,18 @@ impl Folder {
     ///
     /// Needs no gate, and must not fail: whoever is not woken looks again by itself, if much later.
     pub(crate) fn ring(&self) {
+        self.ring_behind(Ticket(0));
+    }
+
+    /// The same for the first of those that came after `before`.
+    pub(crate) fn ring_behind(&self, before: Ticket) {
         let names = std::fs::read_dir(&self.path)
             .into_iter()
             .flatten()
             .take(FILES_MAX);
         let ticket = |name: OsString| Ticket::parse(name.to_str()?.strip_suffix(BELL)?);
-        let mut waiting: Vec<_> = names.flatten().filter_map(|e| ticket(e.file_name())).collect();
+        let waiting = names.flatten().filter_map(|e| ticket(e.file_name()));
+        let mut waiting: Vec<_> = waiting.filter(|&ticket| ticket > before).collect();
         waiting.sort_unstable();
         // Where nobody listens any more, its owner was killed: opening it to write, and not to wait, fails (fifo(7)).
         let rung = waiting.into_iter().find(|&ticket| {

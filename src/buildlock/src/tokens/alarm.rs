@@ -5,7 +5,7 @@
 //!
 //! Only the first in line is woken by either: it waits for the locks of all that hold tokens, and its bell is the one that is
 //! rung. Each of the others waits for the lock of the one before it, which is freed where that gives up or dies. Whoever got a
-//! token rings for the next, who is then the first. So one token that comes back wakes one build, and the next in line.
+//! token rings for the next one behind it, who watched it. So one token that comes back wakes one build, and the next in line.
 //!
 //! No ring is lost. The bell hangs before its owner looks at the ledger, and whoever gives back rings after the ledger says
 //! so: either the look shows it, or the bell was rung. Where a lock was freed before one waits for it, its file is gone or

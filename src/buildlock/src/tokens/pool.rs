@@ -305,8 +305,8 @@ impl TokenPool {
                 looked = Instant::now();
                 let Some(ledger) = self.try_first(seat, &mut watch, patience)? else {
                     drop(alarm);
-                    // There may be more, and whoever is first now does not know it yet.
-                    self.registry.folder().ring();
+                    // There may be more. The next one watches us, and not those whom it has to watch from now on.
+                    self.registry.folder().ring_behind(seat.ticket());
                     return Ok(());
                 };
                 hope = alarm.watch(&ledger.entries)?;

@@ -11,6 +11,7 @@
 //! a change of `states.txt` must be meant.
 
 mod agreement;
+mod bell;
 mod cast;
 mod faults;
 mod faulty;
