@@ -17,6 +17,8 @@ mod crt {
 
     pub(super) const O_RDWR: c_int = 0x2;
     pub(super) const O_CREAT: c_int = 0x100;
+    /// As Python opens all files.
+    pub(super) const O_NOINHERIT: c_int = 0x80;
     pub(super) const S_IREAD_IWRITE: c_int = 0o600;
     pub(super) const LK_NBLCK: c_int = 2;
 
@@ -31,8 +33,13 @@ impl OfTheCRuntime {
     fn open(path: &Path) -> Self {
         let path: Vec<u16> = path.as_os_str().encode_wide().chain([0]).collect();
         // SAFETY: the path is a live string that ends with a null.
-        let descriptor =
-            unsafe { crt::_wopen(path.as_ptr(), crt::O_RDWR | crt::O_CREAT, crt::S_IREAD_IWRITE) };
+        let descriptor = unsafe {
+            crt::_wopen(
+                path.as_ptr(),
+                crt::O_RDWR | crt::O_CREAT | crt::O_NOINHERIT,
+                crt::S_IREAD_IWRITE,
+            )
+        };
         assert!(descriptor >= 0, "the C runtime cannot open it");
         Self(descriptor)
     }

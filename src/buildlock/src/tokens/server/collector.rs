@@ -1,21 +1,25 @@
-//! The collector: a thread that gets tokens out of a fifo from which many children read, too.
+//! The collector: a thread that stands in the queue in which children wait for tokens, too.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::fmt::Debug;
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::unix::ring;
+/// What children take tokens from and give them back to: a fifo, or a semaphore.
+pub(super) trait Queue: Debug + Send + Sync + 'static {
+    /// Waits for a token, however long it takes; returns whether one was got.
+    fn wait_for_one(&self) -> io::Result<bool>;
+    /// Puts one in, if that can be done.
+    fn put_one(&self);
+    /// Tells the broker that something was got.
+    fn tell(&self);
+}
 
 /// Gets as many tokens as were ordered, each as soon as it can be had.
 #[derive(Debug)]
-pub(super) struct Collector {
+pub(super) struct Collector<Q> {
     orders: Mutex<Orders>,
     changed: Condvar,
-    /// The fifo. Reading it blocks.
-    fifo: File,
-    #[cfg(target_os = "linux")]
-    drain: (File, File),
-    waker: File,
+    queue: Q,
 }
 
 #[derive(Debug, Default)]
@@ -29,17 +33,13 @@ struct Orders {
     over: bool,
 }
 
-impl Collector {
-    /// Rings at `waker` for each token that it gets out of `fifo`.
-    pub(super) fn new(fifo: File, waker: File) -> io::Result<Arc<Self>> {
-        Ok(Arc::new(Self {
+impl<Q: Queue> Collector<Q> {
+    pub(super) fn new(queue: Q) -> Arc<Self> {
+        Arc::new(Self {
             orders: Mutex::default(),
             changed: Condvar::new(),
-            fifo,
-            #[cfg(target_os = "linux")]
-            drain: super::unix::pipe()?,
-            waker,
-        }))
+            queue,
+        })
     }
 
     /// Orders that many tokens, no more and no fewer, whatever was ordered before.
@@ -74,8 +74,8 @@ impl Collector {
         orders.over = true;
         if orders.hired {
             // It may wait for a token. A child that is still there may get this one in its stead: then the thread stays until
-            // that child ends, and holds nothing but the nameless fifo.
-            ring(&self.fifo);
+            // that child ends, and holds nothing but the nameless queue.
+            self.queue.put_one();
         }
         drop(orders);
         self.changed.notify_all();
@@ -95,8 +95,8 @@ impl Collector {
                 return;
             }
             drop(orders);
-            match self.wait_for_one() {
-                Ok(1) => {}
+            match self.queue.wait_for_one() {
+                Ok(true) => {}
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 // The broker's own reads meet the same and report it.
                 _ => return,
@@ -105,22 +105,7 @@ impl Collector {
             orders.got += 1;
             orders.open = orders.open.saturating_sub(1);
             drop(orders);
-            ring(&self.waker);
+            self.queue.tell();
         }
-    }
-
-    /// Linux serves blocked `read`s in the order in which they came, and many children may wait. A blocked `splice` is woken
-    /// beside the first of them (it waits non-exclusively), however many there are: it gets two of five tokens that come
-    /// back, where a `read` behind fifteen others gets one of sixteen (measured).
-    #[cfg(target_os = "linux")]
-    fn wait_for_one(&self) -> io::Result<usize> {
-        let flags = rustix::pipe::SpliceFlags::empty();
-        rustix::pipe::splice(&self.fifo, None, &self.drain.1, None, 1, flags)?;
-        (&self.drain.0).read(&mut [0])
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn wait_for_one(&self) -> io::Result<usize> {
-        (&self.fifo).read(&mut [0])
     }
 }

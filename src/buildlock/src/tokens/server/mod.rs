@@ -7,15 +7,14 @@
 //! * `returned` hands over the tokens that children gave back *and that do not lie in it*: with a pipe, all of them. The
 //!   children write to another pipe than the one that they read from, which the protocol allows (they are told the two
 //!   descriptors), so that the broker decides about each token that comes back, before a hungry sibling takes it.
-//! * `call_in` asks for that many tokens where children compete for them: with a fifo, which is one file, a thread stands
-//!   in the same queue as the children.
+//! * `call_in` asks for that many tokens where children compete for them: with a fifo or a semaphore, which they take from
+//!   and return to, a thread stands in the same queue as the children.
 //! * `wait` sleeps until a token has been returned that way, `wake` is called, or the time is over.
 
 use std::path::Path;
 
 use crate::error::Error;
 
-#[cfg(unix)]
 mod collector;
 #[cfg(unix)]
 mod unix;

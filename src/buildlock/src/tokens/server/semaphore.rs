@@ -1,16 +1,17 @@
 //! Named semaphores, as Windows has them.
 //!
-//! A semaphore is one thing that children take from and return to, like a fifo, but nobody can stand in a queue for it
-//! with a way out. So the broker takes back what lies there when it looks, and looks often while it is asked for some.
+//! A semaphore is one thing that children take from and return to, like a fifo. Whoever waits for it is served in turn, so
+//! what comes back while children are hungry never lies there to be found: to get it one has to wait as well.
 
 use std::io;
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use jobserver::Client;
 
+use super::collector::{Collector, Queue};
 use super::{Style, auth_words, failed};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -18,8 +19,44 @@ use crate::error::{Error, ErrorKind, Result};
 #[derive(Debug)]
 pub(crate) struct Server {
     client: Client,
-    woken: Mutex<bool>,
-    waker: Condvar,
+    bell: Arc<Bell>,
+    collector: Arc<Collector<Waiting>>,
+}
+
+/// Wakes the broker.
+#[derive(Debug, Default)]
+struct Bell {
+    rung: Mutex<bool>,
+    heard: Condvar,
+}
+
+impl Bell {
+    fn ring(&self) {
+        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.heard.notify_all();
+    }
+}
+
+/// The semaphore, as one more that waits for tokens sees it.
+#[derive(Debug)]
+struct Waiting {
+    client: Client,
+    bell: Arc<Bell>,
+}
+
+impl Queue for Waiting {
+    fn wait_for_one(&self) -> io::Result<bool> {
+        self.client.acquire_raw().map(|()| true)
+    }
+
+    fn put_one(&self) {
+        // A semaphore that is full keeps nobody waiting.
+        drop(self.client.release_raw());
+    }
+
+    fn tell(&self) {
+        self.bell.ring();
+    }
 }
 
 impl Server {
@@ -30,10 +67,15 @@ impl Server {
             return Err(Error::new(ErrorKind::Unsupported, text).advice("use a semaphore: \"auto\""));
         }
         let client = Client::new(tokens_max.max(1) as usize).map_err(failed(at))?;
+        let bell = Arc::<Bell>::default();
+        let waiting = Waiting {
+            client: client.clone(),
+            bell: Arc::clone(&bell),
+        };
         let server = Self {
             client,
-            woken: Mutex::new(false),
-            waker: Condvar::new(),
+            bell,
+            collector: Collector::new(waiting),
         };
         server.take(tokens_max.max(1)).map_err(failed(at))?;
         Ok(server)
@@ -72,31 +114,37 @@ impl Server {
     }
 
     pub(crate) fn returned(&self) -> io::Result<u32> {
-        Ok(0)
+        Ok(self.collector.got())
     }
 
-    pub(crate) fn call_in(&self, _count: u32) -> io::Result<()> {
-        Ok(())
+    pub(crate) fn call_in(&self, count: u32) -> io::Result<()> {
+        self.collector.call_in(count)
     }
 
     pub(crate) fn wait(&self, time: Duration) -> io::Result<()> {
-        let woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut woken, _) = self
-            .waker
-            .wait_timeout_while(woken, time, |woken| !*woken)
+        let rung = self.bell.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut rung, _) = self
+            .bell
+            .heard
+            .wait_timeout_while(rung, time, |rung| !*rung)
             .unwrap_or_else(PoisonError::into_inner);
-        *woken = false;
+        *rung = false;
         Ok(())
     }
 
     pub(crate) fn wake(&self) {
-        *self.woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.waker.notify_all();
+        self.bell.ring();
     }
 
     /// Takes a token for this process's own work, as a child would; nothing where none lies there.
     pub(crate) fn try_token(&self) -> io::Result<Option<Token>> {
         self.client.try_acquire().map(|token| token.map(Token))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.collector.dismiss();
     }
 }
 

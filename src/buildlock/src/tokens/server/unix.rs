@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::collector::Collector;
+use super::collector::{Collector, Queue};
 use super::{Style, auth_words, failed, one_word};
 use crate::error::Result;
 use crate::sys;
@@ -56,7 +56,7 @@ struct Fifo {
     path: PathBuf,
     /// Does not block.
     file: File,
-    collector: Arc<Collector>,
+    collector: Arc<Collector<Waiting>>,
 }
 
 impl Server {
@@ -209,12 +209,52 @@ impl Fifo {
         let open = || File::options().read(true).write(true).open(path);
         let file = open()?;
         nonblocking(&file)?;
-        let collector = Collector::new(open()?, waker.try_clone()?)?;
+        let collector = Collector::new(Waiting {
+            fifo: open()?,
+            #[cfg(target_os = "linux")]
+            drain: pipe()?,
+            waker: waker.try_clone()?,
+        });
         Ok(Self {
             path: path.to_owned(),
             file,
             collector,
         })
+    }
+}
+
+/// The fifo, as one more that waits for tokens sees it.
+#[derive(Debug)]
+struct Waiting {
+    /// Reading it blocks.
+    fifo: File,
+    #[cfg(target_os = "linux")]
+    drain: (File, File),
+    waker: File,
+}
+
+impl Queue for Waiting {
+    /// Linux serves blocked `read`s in the order in which they came, and many children may wait. A blocked `splice` is woken
+    /// beside the first of them (it waits non-exclusively), however many there are: it gets two of five tokens that come
+    /// back, where a `read` behind fifteen others gets one of sixteen (measured).
+    #[cfg(target_os = "linux")]
+    fn wait_for_one(&self) -> io::Result<bool> {
+        let flags = rustix::pipe::SpliceFlags::empty();
+        rustix::pipe::splice(&self.fifo, None, &self.drain.1, None, 1, flags)?;
+        Ok((&self.drain.0).read(&mut [0])? == 1)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn wait_for_one(&self) -> io::Result<bool> {
+        Ok((&self.fifo).read(&mut [0])? == 1)
+    }
+
+    fn put_one(&self) {
+        ring(&self.fifo);
+    }
+
+    fn tell(&self) {
+        ring(&self.waker);
     }
 }
 
@@ -243,7 +283,7 @@ fn make_fifo(path: &Path) -> io::Result<()> {
     Err(io::Error::other(why))
 }
 
-pub(super) fn pipe() -> io::Result<(File, File)> {
+fn pipe() -> io::Result<(File, File)> {
     let (read, write) = io::pipe()?;
     Ok((File::from(OwnedFd::from(read)), File::from(OwnedFd::from(write))))
 }
@@ -254,7 +294,7 @@ fn nonblocking(file: impl AsFd) -> io::Result<()> {
 }
 
 /// Writes one byte to a pipe that is read by somebody who is alive, or whose death makes it not matter.
-pub(super) fn ring(mut pipe: &File) {
+fn ring(mut pipe: &File) {
     drop(pipe.write(&[TOKEN]));
 }
 
