@@ -19,6 +19,9 @@ RECORD_BYTES_MAX = 65536
 # A link that somebody planted in place of the lock file; on Windows only who may make links can.
 NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
 
+# Windows lets nobody replace or remove what somebody reads: then those who wait are told what was true before.
+IN_USE = (PermissionError,) if sys.platform == "win32" else ()
+
 
 @contextlib.contextmanager
 def held(folder: str, timeout: float | None, command: str) -> Iterator[Callable[[str], None]]:
@@ -34,8 +37,10 @@ def held(folder: str, timeout: float | None, command: str) -> Iterator[Callable[
             except OSError as error:
                 way_out = 'set build.lock-dir to a folder on a local disk, or build.lock-mode = "off"'
                 raise Failure(f"locking {path}: {error.strerror}; {way_out}") from None
-            # Who removed the folder while we waited left us a file that nobody else will lock.
-            if os.path.exists(path) and os.path.samestat(os.fstat(descriptor), os.stat(path)):
+            # Who removed the folder while we waited (Windows lets nobody) left us a file that nobody else will lock.
+            if sys.platform == "win32" or (
+                os.path.exists(path) and os.path.samestat(os.fstat(descriptor), os.stat(path))
+            ):
                 break
         since_unix_ms = int(time.time() * 1000)
 
@@ -46,13 +51,14 @@ def held(folder: str, timeout: float | None, command: str) -> Iterator[Callable[
                 os.unlink(f"{record_path}.new")
             with open(f"{record_path}.new", "x", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
-            os.replace(file.name, record_path)
+            with contextlib.suppress(*IN_USE):
+                os.replace(file.name, record_path)
 
         tell("looking what is missing")
         try:
             yield tell
         finally:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError, *IN_USE):
                 os.unlink(record_path)
 
 

@@ -7,11 +7,14 @@ RUSTC_BOOTSTRAP is set.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,7 +28,12 @@ MINGW = Path("/usr/bin/x86_64-w64-mingw32-gcc")
 
 VERSION_MIN = (1, 96)
 
-BUILD_STD = "-Zbuild-std=std,panic_unwind,test"
+# Readable backtraces, which nobody looks at here, are a quarter of std.
+STD = ("-Zbuild-std=std,panic_unwind", "-Zbuild-std-features=panic-unwind")
+STD_WITH_TESTS = ("-Zbuild-std=std,panic_unwind,test", "-Zbuild-std-features=panic-unwind")
+STD_THAT_ABORTS = ("-Zbuild-std=std,panic_abort", "-Zbuild-std-features=")
+
+MESSAGES = "--message-format=json-render-diagnostics"
 
 PACKAGES = {
     RUSTC: "rustc-web",
@@ -70,10 +78,39 @@ def target_folder() -> Path:
     return work_folder("target")
 
 
+class Built(NamedTuple):
+    """What came of a run of cargo: whether it succeeded, and what it made of our own packages."""
+
+    succeeded: bool
+    artifacts: list[dict[str, Any]]
+
+    def crates_of(self, target: str) -> str:
+        """How many crates of each package were made for a target, in words."""
+        folder = f"{os.sep}{target}{os.sep}"
+        made = Counter(
+            Path(artifact["manifest_path"]).parent.name
+            for artifact in self.artifacts
+            if any(folder in file for file in artifact["filenames"])
+        )
+        return ", ".join(f"{count} crates of {package}" for package, count in sorted(made.items())) or "nothing"
+
+
+def build(command: list[str], environment: dict[str, str]) -> Built:
+    """Runs cargo, which shows what it has to say of the sources."""
+    cargo = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    messages = [json.loads(line) for line in cargo.stdout.splitlines()]
+    ours = [
+        message
+        for message in messages
+        if message["reason"] == "compiler-artifact" and Path(message["manifest_path"]).is_relative_to(ROOT)
+    ]
+    return Built(cargo.returncode == 0, ours)
+
+
 def environment() -> dict[str, str]:
     """What makes cargo use Debian's compiler, and nothing of the caller's own flags."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("CARGO_", "RUST"))}
-    for name in ("CARGO_HOME", "CARGO_NET_OFFLINE", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"):
+    for name in ("CARGO_HOME", "CARGO_NET_OFFLINE", "RUSTUP_DIST_SERVER", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"):
         if name in os.environ:
             kept[name] = os.environ[name]
     return kept | {
@@ -83,4 +120,6 @@ def environment() -> dict[str, str]:
         "CARGO_TARGET_DIR": str(target_folder()),
         # Nobody looks at these programs with a debugger, and they link in half the time.
         "CARGO_PROFILE_DEV_DEBUG": "0",
+        # What would only make a later build quicker, and this one slower.
+        "CARGO_INCREMENTAL": "0",
     }

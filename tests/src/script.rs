@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use buildlock::{Mode, Registry, State};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{CWD, FileType, Mode as Permissions, OFlags};
+use rustix::fs::OFlags;
 
 /// After this long a test gives up. Nothing waits for it in a test that passes.
 pub(crate) const STUCK: Duration = Duration::from_secs(60);
@@ -33,14 +33,7 @@ impl Gate {
         let path = folder.join(name);
         let open = |suffix: &str| {
             let pipe = path.with_extension(suffix);
-            rustix::fs::mknodat(
-                CWD,
-                &pipe,
-                FileType::Fifo,
-                Permissions::RUSR | Permissions::WUSR,
-                0,
-            )
-            .expect("a named pipe");
+            make_named_pipe(&pipe);
             // For reading and writing, so that neither side waits for the other to open it.
             File::options()
                 .read(true)
@@ -84,6 +77,15 @@ impl Gate {
     pub fn open(&self) {
         (&self.passes).write_all(b"\n").expect("a pipe with room");
     }
+}
+
+/// Makes a named pipe: by the program, because macOS has no safe call for it.
+///
+/// # Panics
+/// If it cannot be made.
+pub fn make_named_pipe(path: &Path) {
+    let made = Command::new("mkfifo").arg(path).status().expect("mkfifo starts");
+    assert!(made.success(), "no named pipe at {}", path.display());
 }
 
 /// A program that runs.

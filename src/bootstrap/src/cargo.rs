@@ -306,12 +306,15 @@ pub(crate) fn outcome(ctx: &Context, what: &str, status: ExitStatus) -> Result<E
 /// Whether stdout and stderr lead to the same place: a terminal, or a file or pipe by `2>&1`.
 #[cfg(unix)]
 fn output_is_one() -> bool {
-    use std::os::fd::AsFd as _;
-    let place = |stream: rustix::fd::BorrowedFd<'_>| rustix::fs::fstat(stream).map(|s| (s.st_dev, s.st_ino));
-    match (place(io::stdout().as_fd()), place(io::stderr().as_fd())) {
-        (Ok(stdout), Ok(stderr)) => stdout == stderr,
-        _ => false,
-    }
+    use std::fs::File;
+    use std::os::fd::{AsFd as _, BorrowedFd};
+    use std::os::unix::fs::MetadataExt as _;
+    let place = |stream: BorrowedFd<'_>| {
+        let file = File::from(stream.try_clone_to_owned().ok()?);
+        file.metadata().ok().map(|m| (m.dev(), m.ino()))
+    };
+    let stdout = place(io::stdout().as_fd());
+    stdout.is_some() && stdout == place(io::stderr().as_fd())
 }
 
 #[cfg(not(unix))]

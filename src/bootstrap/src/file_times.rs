@@ -1,9 +1,14 @@
 //! Times of files and folders, set without the right to write to them.
 
-use std::fs::{File, FileTimes};
+use std::fs::FileTimes;
 use std::io;
 use std::path::Path;
 use std::time::SystemTime;
+
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+use windows::open;
 
 /// Sets when a file or folder was last changed.
 ///
@@ -15,19 +20,8 @@ pub(crate) fn set_modified(path: &Path, time: SystemTime) -> io::Result<()> {
 
 /// Programs and folders are not writable everywhere, and for their times they need not be (futimens(3)).
 #[cfg(not(windows))]
-fn open(path: &Path) -> io::Result<File> {
-    File::open(path)
-}
-
-/// Windows wants this right for it (SetFileTime), and this flag for folders (CreateFileW).
-#[cfg(windows)]
-fn open(path: &Path) -> io::Result<File> {
-    use std::os::windows::fs::OpenOptionsExt;
-    use windows_sys::Win32::Storage::FileSystem::{FILE_FLAG_BACKUP_SEMANTICS, FILE_WRITE_ATTRIBUTES};
-    File::options()
-        .access_mode(FILE_WRITE_ATTRIBUTES)
-        .custom_flags(FILE_FLAG_BACKUP_SEMANTICS)
-        .open(path)
+fn open(path: &Path) -> io::Result<std::fs::File> {
+    std::fs::File::open(path)
 }
 
 #[cfg(test)]

@@ -58,7 +58,10 @@ struct State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reach {
     /// The terminal sent it, to us and to our children.
-    #[cfg_attr(not(unix), expect(dead_code, reason = "terminals do not tell us elsewhere"))]
+    #[cfg_attr(
+        not(any(unix, windows)),
+        expect(dead_code, reason = "terminals do not tell us elsewhere")
+    )]
     Group,
     /// Somebody sent it to us alone.
     Us,

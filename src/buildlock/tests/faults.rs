@@ -211,6 +211,24 @@ fn acquire_into(world: &mut World, request: Request<'_>) -> buildlock::Result<()
 }
 
 #[test]
+fn whether_a_folder_can_lock_is_tried_when_it_is_made_and_not_again() {
+    let home = tempfile::tempdir().unwrap();
+    let registry = Registry::open(home.path().join("session")).unwrap();
+    let locks = || {
+        fail_call(None);
+        drop(Session::acquire(&registry, request(Mode::Exclusive)).unwrap());
+        calls_made().iter().filter(|call| **call == "lock").count()
+    };
+    let (first, second) = (locks(), locks());
+    assert_eq!(
+        first,
+        second + 1,
+        "the gate is locked a second time, which must fail"
+    );
+    assert_eq!(locks(), second);
+}
+
+#[test]
 fn opening() {
     fails_well(World::new, |world| Registry::open(world.folder()));
 }

@@ -6,8 +6,7 @@ use std::process::Command;
 
 use buildlock::CacheLock;
 use process_tests::program::multiplexer;
-use process_tests::script::{Running, until};
-use rustix::fs::{CWD, FileType, Mode, mknodat};
+use process_tests::script::{Running, make_named_pipe, until};
 use tempfile::TempDir;
 
 /// A multiplexer's home, and folders to install toolchains from.
@@ -36,7 +35,7 @@ impl Scene {
     fn slow_source(&self, name: &str) -> (PathBuf, PathBuf) {
         let folder = self.source(name, &format!("echo {name}"));
         let pipe = folder.join("pipe");
-        mknodat(CWD, &pipe, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        make_named_pipe(&pipe);
         (folder, pipe)
     }
 

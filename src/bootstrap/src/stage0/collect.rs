@@ -100,7 +100,11 @@ pub fn collect(
     let mut parts = Vec::new();
     for (number, path) in candidates(cache, &kept, extent)?.into_iter().enumerate() {
         let aside = staging.path().join(number.to_string());
-        fs::rename(&path, &aside).map_err(|e| Error::io("cannot remove", &path, e))?;
+        match fs::rename(&path, &aside) {
+            // Windows moves no folder in which a program runs: that of a driver that is about to ask for its session, say.
+            Err(e) if cfg!(windows) && e.kind() == io::ErrorKind::PermissionDenied => continue,
+            moved => moved.map_err(|e| Error::io("cannot remove", &path, e))?,
+        }
         sizes
             .add(&aside)
             .map_err(|e| Error::io("cannot look at", &path, e))?;

@@ -10,6 +10,12 @@ const LINES_MAX: usize = 600;
 /// Macros that mark what is not finished, written in parts only to be read as a list.
 const UNFINISHED: [&str; 3] = ["todo!", "dbg!", "unimplemented!"];
 
+/// Through what the system is called.
+const SYSTEM: [&str; 4] = ["fs4::", "libc::", "rustix::", "windows_sys::"];
+
+/// The folders and files that may do so.
+const PLATFORMS: [&str; 4] = ["sys", "unix.rs", "linux.rs", "windows.rs"];
+
 pub(super) fn look(source: &Source<'_>, rules: Rules, findings: &mut Vec<Finding>) {
     if rules == Rules::Generic {
         return;
@@ -17,9 +23,10 @@ pub(super) fn look(source: &Source<'_>, rules: Rules, findings: &mut Vec<Finding
     module_docs(source, findings);
     length(source, findings);
     let code = without_comments_and_literals(source.content);
+    system_calls(source, &code, findings);
     for (number, line) in numbered(&code) {
         for name in UNFINISHED {
-            if is_called(line, name) {
+            if is_named(line, name) {
                 findings.push(source.finding(
                     number,
                     "unfinished",
@@ -51,6 +58,25 @@ fn module_docs(source: &Source<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
+/// What runs on every system must be readable without knowing any, and compiled for all where it is compiled for one.
+fn system_calls(source: &Source<'_>, code: &str, findings: &mut Vec<Finding>) {
+    let is_ours =
+        source.file.starts_with("src") && source.file.iter().nth(2).is_some_and(|part| part == "src");
+    let is_a_platforms = source
+        .file
+        .iter()
+        .any(|part| PLATFORMS.iter().any(|name| part == *name));
+    if !is_ours || is_a_platforms {
+        return;
+    }
+    for (number, line) in numbered(code) {
+        if let Some(name) = SYSTEM.iter().find(|name| is_named(line, name)) {
+            let what = format!("`{name}` calls the system, which only files do that are named after one");
+            findings.push(source.finding(number, "system-call", what));
+        }
+    }
+}
+
 fn length(source: &Source<'_>, findings: &mut Vec<Finding>) {
     let code = source
         .content
@@ -65,8 +91,8 @@ fn length(source: &Source<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Whether a macro is called, and not another whose name ends like it.
-fn is_called(line: &str, name: &str) -> bool {
+/// Whether a macro or a crate is named, and not another whose name ends like it.
+fn is_named(line: &str, name: &str) -> bool {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     line.match_indices(name)
         .any(|(at, _)| !line[..at].ends_with(is_part))

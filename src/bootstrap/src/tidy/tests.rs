@@ -31,6 +31,20 @@ fn a_clean_file_has_no_findings() {
 }
 
 #[test]
+fn only_files_named_after_a_system_call_one() {
+    let call = "//! A file.\n\nuse rustix::fs::flock;\nfn f() { not_libc::f(\"fs4::\") }\n";
+    own("src/a/src/b.rs", call, &["3 system-call"]);
+    for file in [
+        "src/a/src/sys/b.rs",
+        "src/a/src/b/unix.rs",
+        "src/a/tests/b.rs",
+        "tests/src/b.rs",
+    ] {
+        own(file, call, &[]);
+    }
+}
+
+#[test]
 fn ends_of_lines_and_of_files() {
     own(
         "a.md",

@@ -15,7 +15,10 @@
 //! * **A process** is identified by its pid and its start time, for people to read only.
 //! * **A private folder** is one that no other user can plant files in.
 
-#![expect(clippy::disallowed_methods, reason = "this is the one place that locks files")]
+#![cfg_attr(
+    any(unix, windows),
+    expect(clippy::disallowed_methods, reason = "this is the one place that locks files")
+)]
 
 #[cfg(unix)]
 mod unix;
@@ -35,7 +38,9 @@ pub(crate) use unsupported::*;
 use std::fs::File;
 use std::io;
 
-use fs4::{FileExt, TryLockError};
+#[cfg(any(unix, windows))]
+use fs4::FileExt;
+use fs4::TryLockError;
 
 use crate::faults;
 

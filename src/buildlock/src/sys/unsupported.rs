@@ -5,6 +5,36 @@ use std::io;
 use std::path::Path;
 use std::process::Command;
 
+use fs4::TryLockError;
+
+/// In the place of fs4's locks, of which there are none here.
+pub(crate) trait FileExt {
+    fn lock(&self) -> io::Result<()> {
+        Err(no_locks())
+    }
+    fn lock_shared(&self) -> io::Result<()> {
+        Err(no_locks())
+    }
+    fn try_lock(&self) -> Result<(), TryLockError> {
+        Err(TryLockError::Error(no_locks()))
+    }
+    fn try_lock_shared(&self) -> Result<(), TryLockError> {
+        Err(TryLockError::Error(no_locks()))
+    }
+    fn unlock(&self) -> io::Result<()> {
+        Err(no_locks())
+    }
+}
+
+impl FileExt for File {}
+
+fn no_locks() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::Unsupported,
+        "buildlock knows no file locks on this system",
+    )
+}
+
 /// The options to open a file of ours with.
 pub(crate) fn options() -> OpenOptions {
     OpenOptions::new()
@@ -12,10 +42,7 @@ pub(crate) fn options() -> OpenOptions {
 
 /// Creates a folder, and those above it.
 pub(crate) fn create_private_folder(_path: &Path) -> io::Result<()> {
-    Err(io::Error::new(
-        io::ErrorKind::Unsupported,
-        "buildlock knows no file locks on this system",
-    ))
+    Err(no_locks())
 }
 
 /// Nobody: there is no root here that works in a user's folder.
@@ -75,6 +102,11 @@ pub(crate) fn make_fifo(_path: &Path) -> io::Result<()> {
 /// Turns the errors by which a system says that it cannot lock into [`io::ErrorKind::Unsupported`].
 pub(crate) fn locking_refused(error: io::Error) -> io::Error {
     error
+}
+
+/// False: no jobserver is a pipe here.
+pub(crate) fn pipe_has_ended(_descriptor: i32) -> bool {
+    false
 }
 
 /// Does nothing: no session can exist here.

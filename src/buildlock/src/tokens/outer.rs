@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 
 use jobserver::{Client, FromEnvErrorKind};
 
+use crate::sys;
+
 /// What the environment says about a jobserver around this process.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -45,27 +47,10 @@ impl Outer {
 }
 
 /// Why nobody serves what is named, where that can be seen: a pipe that no process could write to is at its end.
-#[cfg(unix)]
 fn deserted(flags: Option<&OsStr>) -> Option<String> {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let auth = flags?.to_str()?.rsplit("--jobserver-auth=").next()?;
-    let fd = auth.split(',').next()?.parse().ok()?;
-    // SAFETY: the jobserver crate has just found that it is open, and nobody closes what the environment names.
-    let fd = unsafe { rustix::fd::BorrowedFd::borrow_raw(fd) };
-    let mut files = [PollFd::new(&fd, PollFlags::IN)];
-    let at_once = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    poll(&mut files, Some(&at_once)).ok()?;
-    let ended = files[0].revents();
-    let ended = ended.contains(PollFlags::HUP) && !ended.contains(PollFlags::IN);
-    ended.then(|| "no process serves its pipe any more".to_owned())
-}
-
-#[cfg(not(unix))]
-fn deserted(_flags: Option<&OsStr>) -> Option<String> {
-    None
+    let descriptor = auth.split(',').next()?.parse().ok()?;
+    sys::pipe_has_ended(descriptor).then(|| "no process serves its pipe any more".to_owned())
 }
 
 /// `MAKEFLAGS` for a child that is to use the jobserver that `words` name: what the user set besides is kept, what spoke of

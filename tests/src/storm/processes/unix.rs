@@ -5,9 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use rustix::io::Errno;
-use rustix::process::{
-    Pid, Signal, WaitOptions, getpid, kill_process, kill_process_group, set_child_subreaper, wait,
-};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, wait};
 
 use super::Next;
 
@@ -19,8 +17,11 @@ pub(in crate::storm) struct Processes;
 #[expect(clippy::unused_self, reason = "the same face as elsewhere")]
 impl Processes {
     pub(in crate::storm) fn new() -> io::Result<Self> {
-        // Orphans come to us, so that we know when the last has ended.
-        set_child_subreaper(Some(getpid()))?;
+        if !cfg!(target_os = "linux") {
+            let why = "only Linux tells when the last orphan of a storm has ended";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+        }
+        buildlock::adopt_orphans()?;
         Ok(Self)
     }
 

@@ -19,7 +19,7 @@ use buildlock::{Cancel, ErrorKind, Mode, Registry, Request, Session, Timeout};
 
 use crate::flags::RunArgs;
 use crate::rules::{Hold, Preparation};
-use crate::signals::{Listener, SIGHUP, die_of, end_like};
+use crate::signals::{Listener, SIGHUP, die_of, end_like, was_killed};
 use crate::{EXIT_OURS, Failure, print};
 use child::{Child, become_the_command};
 use ending::{Ending, Why};
@@ -243,7 +243,7 @@ impl Task {
         part.give_back()?;
         Ok(match why {
             // Its own end came first.
-            Some(Why::Mutator(_)) if !child::was_killed(status) => ControlFlow::Break(status),
+            Some(Why::Mutator(_)) if !was_killed(status) => ControlFlow::Break(status),
             Some(why) => ControlFlow::Continue(why),
             None => ControlFlow::Break(status),
         })

@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::Mode;
 use rustix::io::{Errno, FdFlags};
 
@@ -162,6 +163,16 @@ pub(crate) fn locking_refused(error: io::Error) -> io::Error {
         }
         _ => error,
     }
+}
+
+/// Whether the pipe that the environment named by this open descriptor is empty, and no process could write to it.
+pub(crate) fn pipe_has_ended(descriptor: i32) -> bool {
+    // SAFETY: whoever asks has just found that it is open, and nobody closes what the environment names.
+    let pipe = unsafe { rustix::fd::BorrowedFd::borrow_raw(descriptor) };
+    let mut files = [PollFd::new(&pipe, PollFlags::IN)];
+    let asked = poll(&mut files, Some(&Timespec::default()));
+    let told = files[0].revents();
+    asked.is_ok() && told.contains(PollFlags::HUP) && !told.contains(PollFlags::IN)
 }
 
 /// Lets a child, and what it starts, keep these locks alive.

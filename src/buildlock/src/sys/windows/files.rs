@@ -152,5 +152,10 @@ pub(crate) fn locking_refused(error: io::Error) -> io::Error {
     }
 }
 
+/// False: no jobserver is a pipe here.
+pub(crate) fn pipe_has_ended(_descriptor: i32) -> bool {
+    false
+}
+
 /// Does nothing: a lock is not inherited by children here. [`die_with_parent`](super::die_with_parent) ends them instead.
 pub(crate) fn lend(_command: &mut Command, _locks: &[&File]) {}

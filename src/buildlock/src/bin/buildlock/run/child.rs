@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
 use buildlock::Session;
 
-use crate::signals::Listener;
+use crate::signals::{Listener, wait_without_reaping};
 use crate::{EXIT_CANNOT_START, EXIT_NOT_FOUND, EXIT_OURS, Failure};
 
 /// A process that works for a session, if there is one.
@@ -39,37 +39,6 @@ impl Child {
             code: EXIT_OURS,
         })
     }
-}
-
-#[cfg(unix)]
-fn wait_without_reaping(child: &std::process::Child) -> io::Result<()> {
-    use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
-    let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else {
-        return Ok(());
-    };
-    loop {
-        match waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
-            Err(rustix::io::Errno::INTR) => {}
-            done => return done.map(drop).map_err(Into::into),
-        }
-    }
-}
-
-#[cfg(not(unix))]
-fn wait_without_reaping(_child: &std::process::Child) -> io::Result<()> {
-    Ok(())
-}
-
-/// Whether it was ended as we end what must end: not by a way out of its own.
-#[cfg(unix)]
-pub(crate) fn was_killed(status: ExitStatus) -> bool {
-    use std::os::unix::process::ExitStatusExt;
-    status.signal() == Some(rustix::process::Signal::KILL.as_raw())
-}
-
-#[cfg(not(unix))]
-pub(crate) fn was_killed(status: ExitStatus) -> bool {
-    !status.success()
 }
 
 /// A probe answers by its exit code alone.

@@ -1,5 +1,6 @@
 //! Signals on Unix.
 
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitCode, ExitStatus};
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::thread;
 
 use buildlock::Cancel;
-use rustix::process::{Pid, Signal, getpgrp, getppid, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpgrp, getppid, kill_process, waitid};
 pub(crate) use signal_hook::consts::SIGHUP;
 use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
@@ -25,7 +26,7 @@ pub(crate) struct Listener {
 
 impl Listener {
     pub(crate) fn start(cancel: &Cancel) -> Result<Self, Failure> {
-        let failed = |e: std::io::Error| Failure {
+        let failed = |e: io::Error| Failure {
             text: format!("cannot listen for signals: {e}"),
             code: crate::EXIT_OURS,
         };
@@ -92,6 +93,24 @@ fn hand_on(signal: i32, child: Pid) {
 fn in_foreground() -> bool {
     let terminal = std::fs::File::open("/dev/tty");
     terminal.is_ok_and(|t| rustix::termios::tcgetpgrp(t).is_ok_and(|group| group == getpgrp()))
+}
+
+/// Waits for a child's end. Its pid stays its own, as it is still to be asked how it ended.
+pub(crate) fn wait_without_reaping(child: &Child) -> io::Result<()> {
+    let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else {
+        return Ok(());
+    };
+    loop {
+        match waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
+            Err(rustix::io::Errno::INTR) => {}
+            done => return done.map(drop).map_err(Into::into),
+        }
+    }
+}
+
+/// Whether a command was ended as we end what must end: not by a way out of its own.
+pub(crate) fn was_killed(status: ExitStatus) -> bool {
+    status.signal() == Some(Signal::KILL.as_raw())
 }
 
 /// Ends as the command ended: with its exit code, or by the same signal, so that a shell sees no difference.

@@ -64,6 +64,17 @@ pub(crate) fn die_of(signal: u8) -> ExitCode {
     (128 + signal).into()
 }
 
+/// Does nothing: whoever waits for a child may do so more than once here.
+#[expect(clippy::unnecessary_wraps, reason = "the same face as elsewhere")]
+pub(crate) fn wait_without_reaping(_child: &Child) -> io::Result<()> {
+    Ok(())
+}
+
+/// Whether a command may have been ended as we end what must end: its exit code does not tell that from a failure.
+pub(crate) fn was_killed(status: ExitStatus) -> bool {
+    !status.success()
+}
+
 /// Ends with the command's exit code.
 pub(crate) fn end_like(status: ExitStatus) -> ExitCode {
     status.code().map_or(ExitCode::FAILURE, end)
