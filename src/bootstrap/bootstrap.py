@@ -107,19 +107,23 @@ def become(config: Configuration, tools: Toolchain, driver: str, arguments: list
 
 
 def driver_path(config: Configuration, tools: Toolchain) -> str:
-    """Where the driver lies that these sources and this rustc make: in a folder named by its fingerprint."""
+    """Where the driver lies that these sources and this rustc make."""
+    return os.path.join(config.cache_dir, "driver", fingerprint_of(config.root, tools), f"bootstrap{toolchain.EXE}")
+
+
+def fingerprint_of(root: str, tools: Toolchain) -> str:
+    """The fingerprint of these sources and this rustc, as the top of this file has it."""
     paths = list(FILES)
     for top, ends in FOLDERS.items():
-        for folder, _, names in os.walk(os.path.join(config.root, top)):
-            below = folder[len(config.root) + 1 :].replace(os.sep, "/")
+        for folder, _, names in os.walk(os.path.join(root, top)):
+            below = folder[len(root) + 1 :].replace(os.sep, "/")
             paths += [f"{below}/{name}" for name in names if name.endswith(ends) and not name.startswith(".")]
     entries = []
     for path in sorted(paths):
         try:
-            with open(os.path.join(config.root, path), "rb") as file:
+            with open(os.path.join(root, path), "rb") as file:
                 entries.append((os.fsencode(path), file.read()))
         except FileNotFoundError:
             pass
     entries.append((b"rustc", os.fsencode(f"{tools.rustc}\0{tools.version}")))
-    fingerprint = toolchain.sha256(b"".join(b"%b\0%d\0%b" % (path, len(text), text) for path, text in entries))
-    return os.path.join(config.cache_dir, "driver", fingerprint, f"bootstrap{toolchain.EXE}")
+    return toolchain.sha256(b"".join(b"%b\0%d\0%b" % (path, len(text), text) for path, text in entries))

@@ -1,7 +1,7 @@
 """Prints the figures of the race: this tree's order beside the classic one, both with a driver that does nothing.
 
-Call it as `python3 tests/stage0/figures.py [ROUNDS [classic|ours]]`. In each round two processes start at once, on an
-empty build directory or on one whose stage0 is stale; a round fails when one of them does.
+Call it as `python3 tests/stage0/race_figures.py [ROUNDS [classic|ours]]`. In each round two processes start at once, on
+an empty build directory or on one whose stage0 is stale; a round fails when one of them does.
 """
 
 from __future__ import annotations
