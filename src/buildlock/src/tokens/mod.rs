@@ -54,7 +54,6 @@ pub use memory::{MemoryLimits, MemoryReading};
 
 pub mod ledger;
 
-#[cfg(unix)]
 mod turnstile;
 #[cfg(unix)]
 pub use turnstile::stand_before_compiler;

@@ -16,6 +16,7 @@ mod cast;
 mod faults;
 mod faulty;
 mod files;
+mod glance;
 mod invariants;
 mod look;
 mod numbers;

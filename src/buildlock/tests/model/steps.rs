@@ -9,7 +9,7 @@ use buildlock::queue::{Claim, Decision, SessionId, State as ClaimState, Ticket, 
 use crate::cast::{Cast, Op};
 use crate::faults::{Fault, Protocol};
 use crate::files::{Call, record};
-use crate::look::{Budget, Look, Paused};
+use crate::look::{Budget, Look};
 use crate::numbers::Numbers;
 use crate::state::{Doing, Hold, Looking, Process, Request, State, Then, Wrong};
 
@@ -117,41 +117,7 @@ impl World<'_> {
         self.write(state, me, &mut budget);
     }
 
-    /// Whether the tick may come at any time, and what is seen then be out of date before it is acted on.
-    ///
-    /// Where reads are no steps of their own, a glance is one moment, which [`World::is_woken`] has; and what a stranger
-    /// glances at is there or gone for ever, as for the one who is woken.
-    pub(crate) fn can_glance(&self, state: &State, me: usize) -> bool {
-        let process = &state.processes[me];
-        self.grain == Grain::Call
-            && process.doing == Doing::Waiting
-            && process.waits().is_some_and(may_have_kin)
-            && self.fault != Some(Fault::NoTickAmongKin)
-    }
-
-    /// The tick: begins to look without the gate.
-    pub(crate) fn begin_glance(&self, state: &mut State, me: usize) {
-        state.processes[me].doing = Doing::Glancing(Vec::new());
-        self.glance(state, me);
-    }
-
-    fn glance(&self, state: &mut State, me: usize) {
-        let mut budget = self.budget();
-        let process = &mut state.processes[me];
-        let request = process.request.as_ref().expect("who waits asks for something");
-        let on = request.on.expect("who waits has been told for whom");
-        let Doing::Glancing(seen) = &mut process.doing else {
-            return;
-        };
-        let look = Look::new(&mut state.files, seen, &mut budget, self.fault);
-        match look.may_be_over(&request.claim, on) {
-            Ok(true) => process.doing = Doing::Alarmed,
-            Ok(false) => process.doing = Doing::Waiting,
-            Err(Paused) => {}
-        }
-    }
-
-    fn budget(&self) -> Budget {
+    pub(crate) fn budget(&self) -> Budget {
         match self.grain {
             Grain::Call => Budget::OneCall,
             Grain::Write => Budget::OneWrite,
