@@ -96,14 +96,13 @@ def become(config: Configuration, tools: Toolchain, driver: str, arguments: list
     }
     if sys.platform != "win32":
         os.execve(driver, [driver, *arguments], environment)
+    import signal
     import subprocess
 
     child = subprocess.Popen([driver, *arguments], env=environment)
-    while True:
-        try:
-            return child.wait()
-        except KeyboardInterrupt:
-            pass  # the console has told the driver too, and the driver decides
+    # The console tells the driver of Ctrl-C, too, and the driver decides. An interrupted wait could lose its exit code.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return child.wait()
 
 
 def driver_path(config: Configuration, tools: Toolchain) -> str:
