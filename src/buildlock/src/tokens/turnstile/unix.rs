@@ -83,8 +83,8 @@ impl Turnstile {
 }
 
 /// Where this process was started in front of a compiler, by the `RUSTC_WRAPPER` that
-/// [`JobServer::stop_compilers_with`](super::JobServer::stop_compilers_with) sets: passes the turnstile, and becomes the
-/// compiler that its arguments name. Returns only where it was not, or where the compiler cannot be started.
+/// [`JobServer::stop_compilers_with`](crate::tokens::JobServer::stop_compilers_with) sets: passes the turnstile, and becomes
+/// the compiler that its arguments name. Returns only where it was not, or where the compiler cannot be started.
 ///
 /// # Platform notes
 /// On Windows there is no turnstile.
