@@ -19,6 +19,8 @@ from pathlib import Path
 from dist_server import DistServer, Fault, archive, sha256
 
 SOURCE_ROOT = Path(__file__).resolve().parents[2]
+# A shell has what it runs in the background ignore Ctrl-C, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # As the real one, which answers one question at a time: asked for both, it leaves out the sysroot.
 RUSTC = """\
 #!/bin/sh

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import signal
 import subprocess
 import termios
 from typing import TYPE_CHECKING
@@ -26,6 +27,8 @@ def exit_code_after_ctrl_c(
     def take_terminal() -> None:
         os.setsid()
         fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+        # Who runs the tests in the background has it ignored, and children inherit that.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     with subprocess.Popen(
         command,

@@ -1,6 +1,26 @@
 //! Other processes, as the kernel tells of them.
 
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Once};
+
 use rustix::process::{Pid, test_kill_process};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT};
+
+/// Makes this process and those that it starts heed the signals of a terminal, whatever it was started with: a shell has
+/// what runs in the background ignore SIGINT and SIGQUIT, `nohup` SIGHUP, and children inherit that.
+///
+/// # Panics
+/// If signals cannot be handled.
+pub fn heed_signals() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        for signal in [SIGHUP, SIGINT, SIGQUIT] {
+            // A handler that does what no handler would: it is gone in children, unlike a signal that is ignored (execve(2)).
+            signal_hook::flag::register_conditional_default(signal, Arc::new(AtomicBool::new(true)))
+                .expect("signals can be handled");
+        }
+    });
+}
 
 /// Whether a process runs. One that has ended and was not waited for does not: who inherits an orphan, the first process of
 /// a container say, may never wait for it.

@@ -114,6 +114,8 @@ impl Project {
     /// `./x` with these arguments, not started yet.
     #[must_use]
     pub fn command(&self, args: &[&str]) -> Command {
+        #[cfg(unix)]
+        crate::process::heed_signals();
         let mut command = Command::new("python3");
         command
             .arg(root().join("x.py"))

@@ -133,7 +133,7 @@ impl Interrupts {
 
     /// The process that started this one is gone.
     pub(crate) fn parent_is_gone(&self) {
-        self.arrived(sys::HANG_UP, Reach::Us);
+        self.arrived(sys::ORPHANED, Reach::Us);
     }
 
     /// Does nothing for a while.

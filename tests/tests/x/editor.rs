@@ -145,10 +145,11 @@ fn the_configured_patience_is_not_that_of_an_editors_check() {
 fn a_check_ends_with_the_process_that_started_it() {
     let project = Project::new();
     let x = project.command_gated(&["check", "--exit-with-parent"]);
-    // A shell that is killed tells its children nothing. It must not become the check itself, hence the second command.
+    // A shell that is killed tells its children nothing. It must not become the check itself, hence the second command. And
+    // what `nohup` has a check ignore is no reason to go on.
     let mut shell = Command::new("sh");
     shell
-        .args(["-c", "\"$@\"; true", "sh"])
+        .args(["-c", "trap '' HUP; \"$@\"; true", "sh"])
         .arg(x.get_program())
         .args(x.get_args());
     shell.current_dir(project.path("")).stdin(Stdio::null());
