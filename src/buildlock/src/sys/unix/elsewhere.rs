@@ -28,6 +28,11 @@ cfg_select! {
     }
 }
 
+/// Puts a whole new file in the place of another, which others may have open: they go on reading the old one.
+pub(crate) fn replace(new: &Path, path: &Path) -> io::Result<()> {
+    std::fs::rename(new, path)
+}
+
 /// Makes the kernel kill the child when this process ends (procctl(2)).
 #[cfg(target_os = "freebsd")]
 pub(crate) fn die_with_parent(command: &mut Command) {

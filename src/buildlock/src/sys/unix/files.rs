@@ -120,11 +120,6 @@ pub(crate) fn is_removed(file: &File) -> io::Result<bool> {
     Ok(file.metadata()?.nlink() == 0)
 }
 
-/// Puts a whole new file in the place of another, which others may have open: they go on reading the old one.
-pub(crate) fn replace(new: &Path, path: &Path) -> io::Result<()> {
-    std::fs::rename(new, path)
-}
-
 /// Opens a file that somebody may be replacing.
 pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
     options().read(true).open(path)
