@@ -148,7 +148,7 @@ def gives_up_at_ctrl_c(place: Place, command: list[str], folder: Path, code: int
 
 def the_folder_of_wines_files_is_fit_for_locks(place: Place) -> None:
     """`buildlock doctor`, with real processes."""
-    done = place.run(place.buildlock("doctor", "--dir", str(place.home / "doctor")))
+    done = place.run(place.buildlock("doctor", str(place.home / "doctor")))
     expect((done.returncode, done.stdout.count("ok ")), (0, 4))
 
 

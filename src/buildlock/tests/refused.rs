@@ -82,7 +82,7 @@ fn a_file_system_that_grants_the_same_lock_twice_is_found_out() {
 #[test]
 fn where_locks_work_doctor_is_content_and_where_they_do_not_it_says_so() {
     let home = tempfile::tempdir().unwrap();
-    let doctor = [env!("CARGO_BIN_EXE_buildlock"), "doctor", "--dir"];
+    let doctor = [env!("CARGO_BIN_EXE_buildlock"), "doctor"];
     let local = Command::new(doctor[0])
         .args(&doctor[1..])
         .arg(home.path())

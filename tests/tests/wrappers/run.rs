@@ -1,8 +1,9 @@
 //! `buildlock run`: exit codes, signals, stepping aside, and ending with one's parent.
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use buildlock::{Mode, Registry, Request, Session};
 use process_tests::program::buildlock;
@@ -281,4 +282,26 @@ fn a_nested_run_neither_waits_nor_is_refused() {
     scene.start(&["--shared"], &nested).end().unwrap();
     scene.start(&["--exclusive"], &nested).end().unwrap();
     scene.expect_free();
+}
+
+#[test]
+fn watch_prints_a_line_of_json_for_each_change() {
+    let scene = Scene::new();
+    scene.expect_free();
+    let mut watch = Command::new(buildlock());
+    watch
+        .args(["watch", "--json", "--dir"])
+        .arg(scene.folder())
+        // The turns of this user's other builds would be changes, too.
+        .env("XDG_RUNTIME_DIR", scene.0.path());
+    let mut watch = watch.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut next = || serde_json::from_str::<serde_json::Value>(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!(next()["entries"], serde_json::json!([]));
+    let session = Session::acquire(&scene.registry(), Request::new(Mode::Exclusive, "test")).unwrap();
+    assert_eq!(next()["entries"][0]["record"]["mode"], "exclusive");
+    drop(session);
+    assert_eq!(next()["entries"], serde_json::json!([]));
+    watch.kill().unwrap();
+    watch.wait().unwrap();
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use buildlock::{Mode, Registry, Request, Session, Timeout};
 
-use crate::flags::FolderArgs;
+use crate::flags::{DoctorArgs, FolderArgs};
 use crate::{EXIT_OURS, Failure, print};
 
 #[cfg(target_os = "linux")]
@@ -21,7 +21,7 @@ const FREED_WITHIN: Duration = Duration::from_secs(10);
 /// The folder inside the one that is looked at, in which all is tried.
 const TRIAL: &str = "doctor-trial";
 
-pub(crate) fn doctor(args: &FolderArgs) -> Result<ExitCode, Failure> {
+pub(crate) fn doctor(args: &DoctorArgs) -> Result<ExitCode, Failure> {
     let dir = &args.dir;
     std::fs::create_dir_all(dir).map_err(|e| ours(&format!("cannot create `{}`", dir.display()), &e))?;
     if let Some(kind) = file_system(dir) {

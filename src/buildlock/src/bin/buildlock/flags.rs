@@ -22,11 +22,11 @@ pub(crate) enum Command {
     /// Show who holds a lock folder's lock, and who waits
     Status(StatusArgs),
     /// Show the status again whenever it changes, until Ctrl-C
-    Watch(FolderArgs),
+    Watch(StatusArgs),
     /// Take a session out of the queue although its lock is held
     Break(BreakArgs),
     /// Say whether a folder's file system locks as it must
-    Doctor(FolderArgs),
+    Doctor(DoctorArgs),
     /// Look at rules
     #[command(subcommand)]
     Rules(RulesCommand),
@@ -53,10 +53,17 @@ pub(crate) struct FolderArgs {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct DoctorArgs {
+    /// The lock folder, or where one is to be
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub folder: FolderArgs,
-    /// Print JSON
+    /// Print JSON; `watch`, a line for each change
     #[arg(long)]
     pub json: bool,
 }

@@ -1,6 +1,7 @@
 //! `status`, `watch` and `break`.
 
 use std::fmt;
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -28,16 +29,20 @@ struct Status {
 
 pub(crate) fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
     let status = Status::of(&existing(&args.folder)?)?;
-    if args.json {
-        let json = serde_json::to_string_pretty(&status).map_err(|e| Failure {
-            text: format!("cannot print the status: {e}"),
-            code: EXIT_OURS,
-        })?;
-        print::result(&format!("{json}\n"));
+    print::result(&if args.json {
+        as_json(serde_json::to_string_pretty(&status))?
     } else {
-        print::result(&status.to_string());
-    }
+        status.to_string()
+    });
     Ok(ExitCode::SUCCESS)
+}
+
+fn as_json(written: serde_json::Result<String>) -> Result<String, Failure> {
+    let json = written.map_err(|e| Failure {
+        text: format!("cannot print the status: {e}"),
+        code: EXIT_OURS,
+    })?;
+    Ok(format!("{json}\n"))
 }
 
 impl Status {
@@ -91,14 +96,22 @@ fn who(entry: &PoolEntry) -> String {
     )
 }
 
-pub(crate) fn watch(args: &FolderArgs) -> Result<ExitCode, Failure> {
-    let registry = existing(args)?;
+pub(crate) fn watch(args: &StatusArgs) -> Result<ExitCode, Failure> {
+    let registry = existing(&args.folder)?;
+    // Home, then clear to the end of the screen: nothing flickers.
+    let in_place = !args.json && std::io::stdout().is_terminal();
+    let clear = if in_place { "\x1b[H\x1b[J" } else { "" };
     let mut shown = String::new();
     loop {
-        let now = Status::of(&registry)?.to_string();
+        let status = Status::of(&registry)?;
+        // A line for each, for programs that read line by line.
+        let now = if args.json {
+            as_json(serde_json::to_string(&status))?
+        } else {
+            status.to_string()
+        };
         if now != shown {
-            // Home, then clear to the end of the screen: nothing flickers.
-            print::result(&format!("\x1b[H\x1b[J{now}"));
+            print::result(&format!("{clear}{now}"));
             shown = now;
         }
         thread::sleep(LOOK_EVERY);
