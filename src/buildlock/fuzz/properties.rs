@@ -19,7 +19,7 @@ const TICKET_MAX: Ticket = Ticket(u64::MAX / 2);
 pub(crate) fn gate(bytes: &[u8]) {
     let Ok(gate) = Gate::parse(bytes) else { return };
     assert_eq!(gate.to_string().as_bytes(), bytes);
-    let next = gate.with_ticket_taken();
+    let next = gate.with_ticket_taken(Mode::Exclusive);
     assert!(next.next > gate.next && next.next > gate.granted);
     assert!(gate.next == TICKET_MAX || Gate::parse(next.to_string().as_bytes()) == Ok(next));
 }

@@ -9,6 +9,7 @@
 //! epoch 00000000000000000004
 //! floor 00000000000000000017
 //! granted 00000000000000000017
+//! exclusive 00000000000000000017
 //! ```
 
 use std::fmt;
@@ -47,6 +48,8 @@ pub struct Gate {
     pub floor: Ticket,
     /// The highest ticket ever granted: behind it, everybody waits.
     pub granted: Ticket,
+    /// The highest ticket of a claim that asked for exclusivity: behind it, everybody reads.
+    pub exclusive: Ticket,
 }
 
 /// What is wrong with a gate file.
@@ -68,6 +71,7 @@ impl Gate {
             epoch: 0,
             floor: Ticket(1),
             granted: Ticket(0),
+            exclusive: Ticket(0),
         }
     }
 
@@ -96,21 +100,27 @@ impl Gate {
             epoch: number("epoch", 10)?,
             floor: Ticket(number("floor", 10)?),
             granted: Ticket(number("granted", 10)?),
+            exclusive: Ticket(number("exclusive", 10)?),
         };
         // Also refuses another spelling of the same numbers, and numbers that no sequence of transitions leaves.
         let sound = gate.to_string().as_bytes() == bytes
             && gate.floor <= gate.next
             && gate.granted < gate.next
+            && gate.exclusive < gate.next
             && gate.next.is_possible()
             && gate.epoch < gate.next.0;
         if sound { Ok(gate) } else { Err(Malformed::Garbage) }
     }
 
-    /// The gate after a ticket was handed out.
+    /// The gate after a ticket was handed out to a claim of this mode.
     #[must_use]
-    pub fn with_ticket_taken(self) -> Self {
+    pub fn with_ticket_taken(self, mode: Mode) -> Self {
         Self {
             next: Ticket(self.next.0 + 1),
+            exclusive: match mode {
+                Mode::Exclusive => self.next,
+                Mode::Shared => self.exclusive,
+            },
             ..self
         }
     }
@@ -132,11 +142,13 @@ impl Gate {
         }
     }
 
-    /// Whether a record with this ticket can stand in the way of a stranger that waits with ticket `me`: it is not below the
-    /// floor, and either ahead of `me` or among those that were granted.
+    /// Whether a record with this ticket can stand in the way of `me`, a stranger's claim that waits: it is not below the
+    /// floor, and either ahead of it or among those that were granted; and not one of a reader where `me` is one, too.
     #[must_use]
-    pub fn may_block(&self, ticket: Ticket, me: Ticket) -> bool {
-        ticket >= self.floor && (ticket < me || (ticket > me && ticket <= self.granted))
+    pub fn may_block(&self, ticket: Ticket, me: &Claim) -> bool {
+        ticket >= self.floor
+            && (ticket < me.ticket || (ticket > me.ticket && ticket <= self.granted))
+            && (me.mode == Mode::Exclusive || ticket <= self.exclusive)
     }
 
     /// The name under which the session that takes the next ticket will be known.
@@ -153,7 +165,8 @@ impl fmt::Display for Gate {
         writeln!(f, "next {:020}", self.next.0)?;
         writeln!(f, "epoch {:020}", self.epoch)?;
         writeln!(f, "floor {:020}", self.floor.0)?;
-        writeln!(f, "granted {:020}", self.granted.0)
+        writeln!(f, "granted {:020}", self.granted.0)?;
+        writeln!(f, "exclusive {:020}", self.exclusive.0)
     }
 }
 
@@ -167,6 +180,7 @@ mod tests {
             epoch: 4,
             floor: Ticket(17),
             granted: Ticket(17),
+            exclusive: Ticket(17),
             ..Gate::new(RegistryId(0xfeed))
         }
     }
@@ -216,6 +230,10 @@ mod tests {
                 granted: Ticket(18),
                 ..gate()
             },
+            Gate {
+                exclusive: Ticket(18),
+                ..gate()
+            },
             Gate { epoch: 18, ..gate() },
             Gate {
                 next: Ticket(1 << 63),
@@ -240,13 +258,15 @@ mod tests {
     fn a_ticket_is_taken_by_counting_on() {
         let before = gate();
         assert_eq!(before.next_session(), SessionId(18));
-        let after = before.with_ticket_taken();
+        let after = Gate {
+            next: Ticket(19),
+            ..before
+        };
+        assert_eq!(before.with_ticket_taken(Mode::Shared), after);
+        let exclusive = Ticket(18);
         assert_eq!(
-            after,
-            Gate {
-                next: Ticket(19),
-                ..before
-            }
+            before.with_ticket_taken(Mode::Exclusive),
+            Gate { exclusive, ..after }
         );
     }
 
@@ -261,17 +281,22 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_may_be_blocked_from_the_floor_up_by_those_ahead_and_those_granted_behind() {
+    fn a_stranger_may_be_blocked_from_the_floor_up_by_those_ahead_and_those_granted_behind_and_a_reader_by_no_reader()
+     {
         let gate = Gate {
             next: Ticket(9),
             floor: Ticket(3),
             granted: Ticket(7),
+            exclusive: Ticket(6),
             ..gate()
         };
-        let blocking: Vec<_> = (0..10)
-            .filter(|&t| gate.may_block(Ticket(t), Ticket(5)))
-            .collect();
-        assert_eq!(blocking, [3, 4, 6, 7]);
+        let blocking = |mode| {
+            let me = claim(5, mode);
+            let tickets = (0..10).filter(|&t| gate.may_block(Ticket(t), &me));
+            tickets.collect::<Vec<_>>()
+        };
+        assert_eq!(blocking(Mode::Exclusive), [3, 4, 6, 7]);
+        assert_eq!(blocking(Mode::Shared), [3, 4, 6]);
     }
 
     #[test]

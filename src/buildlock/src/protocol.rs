@@ -69,7 +69,7 @@ impl Write {
 #[must_use]
 pub fn register(gate: Gate, record: Record) -> Vec<Write> {
     debug_assert_eq!(record.claim.ticket, gate.next, "tickets come from the gate");
-    let gate = gate.with_ticket_taken();
+    let gate = gate.with_ticket_taken(record.claim.mode);
     let gate = if record.claim.state == State::Granted {
         gate.with_grant(&record.claim)
     } else {
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_grant_moves_the_marks_before_the_record_says_so() {
-        let gate = Gate::new(RegistryId(1)).with_ticket_taken();
+        let gate = Gate::new(RegistryId(1)).with_ticket_taken(Mode::Exclusive);
         let mut waiting = sample(1);
         waiting.claim.state = State::Waiting;
         let granted = Record {

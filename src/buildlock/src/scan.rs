@@ -7,6 +7,8 @@
 //! holds. So a session that was seen may be gone by the end of a scan, but none can have come, and none was granted. Only
 //! [`may_be_over`] looks without the gate.
 
+use std::ops::RangeInclusive;
+
 use crate::gate::Gate;
 use crate::protocol::{self, Write};
 use crate::queue::{Claim, Decision, Mode, SessionId, State, Ticket, blocks_stranger, decide, may_have_kin};
@@ -14,6 +16,10 @@ use crate::record::Record;
 
 /// More tickets than this are looked for in a listing of the folder, instead of one by one.
 const PROBES_MAX: usize = 64;
+
+/// One of so many readers lists the folder although it need not: what killed readers left must not pile up where no mutator
+/// comes.
+const READERS_PER_LISTING: u64 = 64;
 
 /// What the kernel says of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -96,7 +102,12 @@ pub fn first<V: View>(view: &mut V, gate: &Gate, me: &Claim) -> Result<(Decision
     if may_have_kin(me) {
         return Ok((among_kin(view, me)?, Ahead::new()));
     }
-    let mut ahead = view.registered()?;
+    let mut ahead = if me.mode == Mode::Exclusive || me.ticket.0.is_multiple_of(READERS_PER_LISTING) {
+        view.registered()?
+    } else {
+        // Of those that have come since the last mutator none is in a reader's way, however many they are.
+        registered_in(view, gate.floor.0..=gate.exclusive.0)?
+    };
     let decision = nearest_blocker(view, gate, me, &mut ahead)?;
     Ok((decision, ahead))
 }
@@ -115,15 +126,7 @@ pub fn again<V: View>(
     if may_have_kin(me) {
         return among_kin(view, me);
     }
-    let granted_behind = me.ticket.0 + 1..=gate.granted.0;
-    // While one waits, another's nested sessions may come and go by the thousand: then those that are left are few.
-    let mut behind: Vec<_> = if granted_behind.clone().nth(PROBES_MAX).is_none() {
-        granted_behind.map(Ticket).collect()
-    } else {
-        let mut registered = view.registered()?;
-        registered.retain(|t| granted_behind.contains(&t.0));
-        registered
-    };
+    let mut behind = registered_in(view, me.ticket.0 + 1..=gate.granted.0)?;
     match nearest_blocker(view, gate, me, &mut behind)? {
         Decision::Granted => nearest_blocker(view, gate, me, ahead),
         wait @ Decision::Wait(_) => Ok(wait),
@@ -147,6 +150,17 @@ pub fn may_be_over<V: View>(view: &mut V, me: &Claim, on: Ticket) -> Result<bool
     Ok(blocker.is_none_or(|living| !blocks_stranger(&living.claim, me)))
 }
 
+/// The tickets of a range, or those of them that are registered.
+fn registered_in<V: View>(view: &mut V, range: RangeInclusive<u64>) -> Result<Vec<Ticket>, V::Error> {
+    if range.clone().nth(PROBES_MAX).is_none() {
+        return Ok(range.map(Ticket).collect());
+    }
+    // While one waits, another's nested sessions may come and go by the thousand: then those that are left are few.
+    let mut registered = view.registered()?;
+    registered.retain(|t| range.contains(&t.0));
+    Ok(registered)
+}
+
 fn among_kin<V: View>(view: &mut V, me: &Claim) -> Result<Decision, V::Error> {
     let claims: Vec<_> = living(view)?.into_iter().map(|l| l.claim).collect();
     Ok(decide(&claims, me))
@@ -159,7 +173,7 @@ fn nearest_blocker<V: View>(
     me: &Claim,
     tickets: &mut Vec<Ticket>,
 ) -> Result<Decision, V::Error> {
-    tickets.retain(|&t| gate.may_block(t, me.ticket));
+    tickets.retain(|&t| gate.may_block(t, me));
     let mut harmless = Vec::new();
     let mut decision = Decision::Granted;
     while let Some(ticket) = tickets.pop() {

@@ -3,8 +3,9 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use buildlock::{ErrorKind, Mode, Registry, Request, Session};
+use buildlock::{ErrorKind, Mode, Registry, Request, Session, Timeout};
 use tempfile::TempDir;
 
 struct World {
@@ -33,6 +34,18 @@ impl World {
         self.acquire(mode).unwrap().unwrap()
     }
 
+    /// A reader, since whom a mutator came and gave up: else readers that come later would not look at it at all.
+    fn reader(&self) -> Session {
+        let reader = self.hold(Mode::Shared);
+        let moment = Timeout::After(Duration::from_millis(1));
+        let gave_up = Session::acquire(
+            &self.registry,
+            Request::new(Mode::Exclusive, "test").timeout(moment),
+        );
+        assert_eq!(gave_up.unwrap_err().kind(), ErrorKind::Timeout);
+        reader
+    }
+
     fn record(&self, session: &Session) -> PathBuf {
         self.folder.join(format!("{}.json", session.ticket()))
     }
@@ -51,12 +64,12 @@ impl World {
 fn a_living_session_with_a_garbage_record_counts_as_an_exclusive_hold() {
     for garbage in ["", "{", "not a record", "{\"ticket\":1}", "[]", "\0\0\0\0"] {
         let world = World::new();
-        let reader = world.hold(Mode::Shared);
+        let reader = world.reader();
         fs::write(world.record(&reader), garbage).unwrap();
         assert!(world.acquire(Mode::Shared).unwrap().is_none(), "{garbage:?}");
         let snapshot = world.registry.snapshot().unwrap();
         assert!(snapshot.entries[0].record.is_none(), "{garbage:?}");
-        let request = Request::new(Mode::Shared, "test").timeout(buildlock::Timeout::AtOnce);
+        let request = Request::new(Mode::Shared, "test").timeout(Timeout::AtOnce);
         let text = Session::acquire(&world.registry, request)
             .unwrap_err()
             .to_string();
@@ -70,7 +83,7 @@ fn a_living_session_with_a_garbage_record_counts_as_an_exclusive_hold() {
 #[test]
 fn a_living_session_without_a_record_counts_as_an_exclusive_hold() {
     let world = World::new();
-    let reader = world.hold(Mode::Shared);
+    let reader = world.reader();
     fs::remove_file(world.record(&reader)).unwrap();
     assert!(world.acquire(Mode::Shared).unwrap().is_none());
     drop(reader);
@@ -80,7 +93,7 @@ fn a_living_session_without_a_record_counts_as_an_exclusive_hold() {
 #[test]
 fn a_record_that_is_another_sessions_is_not_believed() {
     let world = World::new();
-    let (first, second) = (world.hold(Mode::Shared), world.hold(Mode::Shared));
+    let (first, second) = (world.reader(), world.hold(Mode::Shared));
     fs::copy(world.record(&second), world.record(&first)).unwrap();
     assert!(world.acquire(Mode::Shared).unwrap().is_none());
 }
@@ -88,7 +101,7 @@ fn a_record_that_is_another_sessions_is_not_believed() {
 #[test]
 fn a_record_that_is_too_long_is_not_read_to_its_end() {
     let world = World::new();
-    let reader = world.hold(Mode::Shared);
+    let reader = world.reader();
     let file = fs::File::options()
         .append(true)
         .open(world.record(&reader))
@@ -115,7 +128,7 @@ fn a_record_of_a_later_version_is_read_as_far_as_it_is_understood() {
 #[test]
 fn a_mode_of_a_later_version_counts_as_exclusive() {
     let world = World::new();
-    let reader = world.hold(Mode::Shared);
+    let reader = world.reader();
     let text = fs::read_to_string(world.record(&reader)).unwrap();
     fs::write(
         world.record(&reader),
@@ -163,7 +176,7 @@ fn a_garbage_gate_is_refused_while_anybody_is_alive_and_rebuilt_afterwards() {
         );
         drop(next);
         assert_eq!(world.files(), ["gate"]);
-        assert_eq!(fs::metadata(world.folder.join("gate")).unwrap().len(), 147);
+        assert_eq!(fs::metadata(world.folder.join("gate")).unwrap().len(), 178);
     }
 }
 

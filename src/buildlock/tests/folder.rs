@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use buildlock::{Ancestry, ErrorKind, Mode, Registry, Request, Session, Ticket};
+use buildlock::{Ancestry, ErrorKind, Mode, Registry, Request, Session, Ticket, Timeout};
 use tempfile::TempDir;
 
 /// A registry of its own.
@@ -74,7 +75,7 @@ fn leftovers_of_tickets_that_are_not_registered_are_removed() {
     for name in ["7.json", "7.new"] {
         fs::write(place.folder.join(name), "half").unwrap();
     }
-    drop(place.hold(Mode::Shared).unwrap());
+    drop(place.hold(Mode::Exclusive).unwrap());
     let names: Vec<_> = fs::read_dir(&place.folder)
         .unwrap()
         .map(|e| e.unwrap().file_name())
@@ -129,6 +130,13 @@ fn the_fields_of_a_record_are_those_of_the_protocol() {
 fn a_record_under_another_name_is_not_believed() {
     let place = Place::new();
     let reader = place.hold(Mode::Shared).unwrap();
+    // A reader looks at those that came before a mutator: here one that gave up.
+    let moment = Timeout::After(Duration::from_millis(1));
+    let mutator = request(Mode::Exclusive).timeout(moment);
+    assert_eq!(
+        Session::acquire(&place.registry, mutator).unwrap_err().kind(),
+        ErrorKind::Timeout
+    );
     assert!(!place.is_busy_for(Mode::Shared));
     let path = place.folder.join(format!("{}.json", reader.ticket()));
     let record = fs::read_to_string(&path).unwrap();

@@ -160,7 +160,7 @@ fn links_in_place_of_a_sessions_files_are_not_followed() {
 fn a_fifo_in_place_of_a_record_blocks_nobody() {
     let (_home, folder) = home();
     let registry = Registry::open(&folder).unwrap();
-    let session = Session::acquire(&registry, request(Mode::Shared)).unwrap();
+    let session = Session::acquire(&registry, request(Mode::Exclusive)).unwrap();
     let record = folder.join(format!("{}.json", session.ticket()));
     fs::remove_file(&record).unwrap();
     let made = Command::new("mkfifo").arg(&record).status().unwrap();
@@ -208,7 +208,7 @@ fn a_record_of_another_user_that_cannot_be_read_counts_as_an_exclusive_hold() {
     chown(&folder, Some(OTHER), Some(OTHER)).unwrap();
     // Root works in the user's folder, and an umask or an access list hides its record.
     let registry = Registry::open(&folder).unwrap();
-    let session = Session::acquire(&registry, request(Mode::Shared)).unwrap();
+    let session = Session::acquire(&registry, request(Mode::Exclusive)).unwrap();
     let record = folder.join(format!("{}.json", session.ticket()));
     chown(&record, Some(0), Some(0)).unwrap();
     fs::set_permissions(&record, Permissions::from_mode(0o600)).unwrap();

@@ -75,11 +75,13 @@ impl View for Table {
     }
 }
 
+/// The newest of all is a mutator, as far as the gate knows.
 fn gate(next: u64, floor: u64, granted: u64) -> Gate {
     Gate {
         next: Ticket(next),
         floor: Ticket(floor),
         granted: Ticket(granted),
+        exclusive: Ticket(next - 1),
         ..Gate::new(RegistryId(1))
     }
 }
@@ -209,7 +211,45 @@ fn nobody_below_the_floor_is_looked_at() {
     let (decision, ahead) = first_of(&mut table, gate(4, 2, 3), &stranger(4, Mode::Shared));
     assert_eq!(decision, Decision::Granted);
     assert_eq!(ahead, tickets(&[3]));
-    assert_eq!(table.probed, [3]);
+    assert_eq!(table.probed, [3, 2]);
+}
+
+#[test]
+fn a_reader_does_not_look_at_the_readers_that_came_since_the_last_mutator() {
+    let mut table = Table::default();
+    for ticket in 1..200 {
+        table = table.with(ticket, Mode::Shared, State::Granted);
+    }
+    let beside = |exclusive| Gate {
+        exclusive: Ticket(exclusive),
+        ..gate(201, 1, 199)
+    };
+    let me = stranger(201, Mode::Shared);
+    assert_eq!(
+        first_of(&mut table, beside(0), &me),
+        (Decision::Granted, Ahead::new())
+    );
+    assert_eq!((table.probed.len(), table.listed), (0, 0));
+    let ahead = tickets(&[1, 2]);
+    assert_eq!(first_of(&mut table, beside(2), &me), (Decision::Granted, ahead));
+    assert_eq!((&table.probed[..], table.listed), (&[2, 1][..], 0));
+    // A mutator does, as far as the nearest.
+    let (decision, ahead) = first_of(&mut table, beside(0), &stranger(201, Mode::Exclusive));
+    assert_eq!((decision, ahead.len()), (Decision::Wait(Ticket(199)), 199));
+}
+
+#[test]
+fn now_and_then_a_reader_lists_what_there_is() {
+    let listed = |ticket| {
+        let mut table = Table::default();
+        first_of(
+            &mut table,
+            gate(ticket, ticket, 0),
+            &stranger(ticket, Mode::Shared),
+        );
+        table.listed
+    };
+    assert_eq!((1..=2 * READERS_PER_LISTING).map(listed).sum::<usize>(), 2);
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub(crate) enum Fault {
     GrantedBehindOverlooked,
     /// Every grant raises the floor, not only an exclusive one to a stranger.
     FloorRaisedByEveryGrant,
+    /// The gate is not told of those that ask for exclusivity.
+    MutatorsNotMarked,
     /// The gate is left between deciding and registering.
     GateLeftBeforeRegistering,
     /// Nobody looks again without a lock having been freed.
@@ -83,6 +85,11 @@ impl Protocol {
     pub(crate) fn register(self, gate: Gate, record: Record) -> Vec<Write> {
         let claim = record.claim.clone();
         let mut writes = self.with_floor(protocol::register(gate, record), &claim);
+        if self.0 == Some(Fault::MutatorsNotMarked)
+            && let Some(Write::Gate(after)) = writes.first_mut()
+        {
+            after.exclusive = gate.exclusive;
+        }
         if self.0 == Some(Fault::TicketBurnedLate) {
             writes.rotate_left(1);
         }

@@ -172,6 +172,11 @@ fn a_floor_that_every_grant_raises_is_found() {
 }
 
 #[test]
+fn a_gate_that_is_not_told_of_mutators_is_found() {
+    finds(Fault::MutatorsNotMarked, "E S", Grain::Write, must::EXCLUSION);
+}
+
+#[test]
 fn a_gate_that_is_left_between_deciding_and_registering_is_found() {
     finds(
         Fault::GateLeftBeforeRegistering,
@@ -215,7 +220,8 @@ fn a_look_without_the_gate_that_is_believed_is_found() {
 
 #[test]
 fn a_lock_that_is_asked_for_before_the_record_is_read_is_found() {
-    finds(Fault::RecordReadLast, "s S", Grain::Call, must::REFUSALS);
+    // Among kin, for a reader that is a stranger looks at no other.
+    finds(Fault::RecordReadLast, "Skw(s) S", Grain::Call, must::REFUSALS);
 }
 
 #[test]
