@@ -20,6 +20,9 @@ use crate::wait::{Blocked, Then};
 const TICK: Duration = Duration::from_secs(1);
 const TICK_AMONG_KIN: Duration = Duration::from_millis(50);
 
+/// With each so many more that are ahead, who waits looks as much more seldom: a thousand must not be busy looking.
+const CROWD: usize = 20;
+
 /// What a session is told when it is granted.
 pub(super) struct Granted {
     pub(super) epoch: u64,
@@ -55,12 +58,10 @@ impl Queued<'_> {
         locks: &mut Locks,
     ) -> Result<Granted> {
         let ticket = self.record.claim.ticket;
-        let tick = if may_have_kin(&self.record.claim) {
-            TICK_AMONG_KIN
-        } else {
-            TICK
-        };
-        let mut notice_at = self.start + request.notice_after;
+        let mut notice_at = request
+            .on_wait
+            .as_ref()
+            .map(|_| self.start + request.notice_after);
         let mut blocked: Option<(Ticket, Blocked)> = None;
         loop {
             tracing::trace!(%ticket, %on, "waiting");
@@ -69,7 +70,7 @@ impl Queued<'_> {
             }
             if let Some((_, thread)) = &blocked {
                 let now = Instant::now();
-                let until = [Some(now + tick), Some(notice_at), self.patience.deadline];
+                let until = [Some(now + self.tick()), notice_at, self.patience.deadline];
                 match thread.wait(until.into_iter().flatten().min()) {
                     Some(freed) => {
                         freed.map_err(|e| Error::io("cannot wait for the lock", self.registry.path(), e))?;
@@ -92,16 +93,21 @@ impl Queued<'_> {
                 let holder = self.why()?.holder;
                 return Err(timed_out(self.registry, request, self.start, holder));
             }
-            if notice_at <= Instant::now() {
-                let mut ahead = 0;
-                if let Some(notice) = &mut request.on_wait {
-                    let why = self.why()?;
-                    ahead = u32::try_from(why.ahead).unwrap_or(u32::MAX);
-                    notice(&why);
-                }
-                // A look at a long queue costs more, and there are more who look: a thousand must not be busy looking.
-                notice_at = Instant::now() + request.notice_every * (1 + ahead / 20);
+            if let (Some(at), Some(notice)) = (notice_at, &mut request.on_wait)
+                && at <= Instant::now()
+            {
+                let why = self.why()?;
+                notice(&why);
+                notice_at = Some(Instant::now() + request.notice_every * crowd(why.ahead));
             }
+        }
+    }
+
+    fn tick(&self) -> Duration {
+        if may_have_kin(&self.record.claim) {
+            TICK_AMONG_KIN
+        } else {
+            TICK * crowd(self.ahead.len())
         }
     }
 
@@ -178,4 +184,9 @@ impl Queued<'_> {
             ahead: ahead.len(),
         })
     }
+}
+
+/// How many times as seldom one looks behind so many others.
+fn crowd(ahead: usize) -> u32 {
+    u32::try_from(1 + ahead / CROWD).unwrap_or(u32::MAX)
 }
