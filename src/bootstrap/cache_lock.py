@@ -26,19 +26,18 @@ def held(folder: str, timeout: float | None, command: str, doing: str) -> Iterat
     record_path = os.path.join(folder, "cache.holder.json")
     descriptor = acquire(os.path.join(folder, "cache.lock"), record_path, timeout)
     record = {"pid": os.getpid(), "command": command, "since_unix_ms": int(time.time() * 1000), "doing": doing}
-    # Windows lets nobody replace or remove what somebody reads: then those who wait are told what was true before.
-    in_use = contextlib.suppress(PermissionError)
     try:
         # What a killed holder left goes first: after `sudo` it may be another user's. No link is followed.
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{record_path}.new")
         with open(f"{record_path}.new", "x", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
-        with in_use:
+        # Windows lets nobody replace or remove what somebody reads: then those who wait are told what was true before.
+        with contextlib.suppress(PermissionError):
             os.replace(file.name, record_path)
         yield
     finally:
-        with in_use, contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, PermissionError):
             os.unlink(record_path)
         os.close(descriptor)
 

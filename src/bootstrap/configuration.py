@@ -1,7 +1,7 @@
 """Reads the keys of `bootstrap.toml` that the launcher needs.
 
-The driver reads them too, and a launcher and a driver that disagree do not meet at the same lock: the rules are those of
-`tests/cases/config/README.md`, and both run the cases beside it. What only the driver refuses, it refuses a moment later.
+The driver reads them too, by the same rules (`tests/cases/config/README.md`; both run the cases there), or the two would not
+meet at the same lock. What only the driver refuses, it refuses a moment later.
 """
 
 import os
@@ -19,17 +19,16 @@ class Configuration:
     """What holds for one call of `./x`: absolute paths and checked values."""
 
     def __init__(self, root: str, arguments: list[str]) -> None:
-        flags = read_flags(arguments)
+        self.root, flags = root, read_flags(arguments)
         build = read_table(root, flags).get("build", {})
         if not isinstance(build, dict):
-            raise usage("build must be a table of keys")
+            raise Failure("build must be a table of keys", EXIT_USAGE)
 
         def text(key: str, default: str = "") -> str:
-            value = build.get(key, default)
-            choices = CHOICES.get(key)
+            value, choices = build.get(key, default), CHOICES.get(key)
             if not isinstance(value, str) or (key in build and not value) or (choices and value not in choices):
                 wanted = f"one of {', '.join(choices)}" if choices else "a string that is not empty"
-                raise usage(f"build.{key} must be {wanted}, not {value!r}")
+                raise Failure(f"build.{key} must be {wanted}, not {value!r}", EXIT_USAGE)
             return value
 
         def path(key: str, default: str = "") -> str:
@@ -37,7 +36,6 @@ class Configuration:
             # The bare name of a tool, which has no default, is looked up on PATH.
             return absolute(root, value) if default or os.path.dirname(value) else value
 
-        self.root = root
         self.build_dir = path("build-dir", "build")
         for folder in flags["--build-dir"]:
             self.build_dir = os.path.abspath(folder)
@@ -47,7 +45,7 @@ class Configuration:
         self.stage0, self.lock_mode = text("stage0", "auto"), text("lock-mode", "read-write")
         self.dist_server = text("dist-server")
         if self.dist_server and not self.dist_server.startswith(SCHEMES):
-            raise usage(f"build.dist-server must begin with one of {', '.join(SCHEMES)}, not {self.dist_server!r}")
+            raise Failure(f"build.dist-server must begin with one of {', '.join(SCHEMES)}, not {self.dist_server!r}", EXIT_USAGE)
         self.lock_timeout = seconds("build.lock-timeout", build.get("lock-timeout", "never"))
         for value in flags["--lock-timeout"]:
             self.lock_timeout = seconds("--lock-timeout", value)
@@ -66,30 +64,27 @@ def read_flags(arguments: list[str]) -> dict[str, list[str]]:
         elif flag in flags:
             flags[flag].append(value if equals else next(words, ""))
             if not flags[flag][-1]:
-                raise usage(f"{flag} needs a value")
+                raise Failure(f"{flag} needs a value", EXIT_USAGE)
     return flags
 
 
 def read_table(root: str, flags: dict[str, list[str]]) -> Table:
     """The file that is found, under `--set` and over its profile's defaults."""
     table: Table = {}
-    if flags["--config"]:
-        table = read_file(os.path.abspath(flags["--config"][-1]), "--config")
-    elif named := os.environ.get("RUST_BOOTSTRAP_CONFIG"):
+    if named := "".join(flags["--config"][-1:]):
+        table = read_file(os.path.abspath(named), "--config")
+    elif named := os.environ.get("RUST_BOOTSTRAP_CONFIG", ""):
         table = read_file(os.path.abspath(named), "RUST_BOOTSTRAP_CONFIG")
-    else:
-        for path in (os.path.abspath("bootstrap.toml"), os.path.join(root, "bootstrap.toml")):
-            if os.path.exists(path):
-                table = read_file(path, "./x")
-                break
+    elif found := [folder for folder in (os.getcwd(), root) if os.path.exists(os.path.join(folder, "bootstrap.toml"))]:
+        table = read_file(os.path.join(found[0], "bootstrap.toml"), "./x")
     for setting in flags["--set"]:
         table = merge(table, read_setting(setting))
     if "profile" in table:
         folder = os.path.join(root, "src", "bootstrap", "defaults")
-        name, known = f"bootstrap.{table['profile']}.toml", sorted(os.listdir(folder))
+        name, known = f"bootstrap.{table['profile']}.toml", os.listdir(folder)
         # A name that must be in the list cannot lead out of the folder.
         if name not in known:
-            raise usage(f"profile {table['profile']!r} is unknown: {folder} has no {name}, but {', '.join(known)}")
+            raise Failure(f"there is no {name} for profile {table['profile']!r} in {folder}, but {known}", EXIT_USAGE)
         table = merge(read_file(os.path.join(folder, name), "profile"), table)
     return table
 
@@ -102,13 +97,13 @@ def read_file(path: str, *wanted_by: str) -> Table:
         with open(path, "rb") as file:
             own = tomllib.load(file)
     except (OSError, ValueError) as error:
-        raise usage(f"reading {path}, for {wanted_by[-1]}: {getattr(error, 'strerror', error)}") from None
+        raise Failure(f"reading {path}, for {wanted_by[-1]}: {getattr(error, 'strerror', error)}", EXIT_USAGE) from None
     includes = own.pop("include", [])
     if not isinstance(includes, list) or not all(isinstance(item, str) for item in includes):
-        raise usage(f"include in {path} must be a list of paths, not {includes!r}")
+        raise Failure(f"include in {path} must be a list of paths, not {includes!r}", EXIT_USAGE)
     wanted_by += (f"include in {path}",)
     if includes and len(wanted_by) > INCLUDE_DEPTH_MAX + 1:
-        raise usage(f"more than {INCLUDE_DEPTH_MAX} files deep, or in a cycle: {' -> '.join(wanted_by)}")
+        raise Failure(f"more than {INCLUDE_DEPTH_MAX} files deep, or in a cycle: {' -> '.join(wanted_by)}", EXIT_USAGE)
     merged: Table = {}
     for item in includes:
         merged = merge(merged, read_file(absolute(os.path.dirname(path), item), *wanted_by))
@@ -122,16 +117,15 @@ def read_setting(setting: str) -> Table:
 
     key, equals, value = setting.partition("=")
     *sections, name = key.split(".")
-    if not equals or not re.fullmatch(r"(?!include\b(?!-))[\w-]+(\.[\w-]+)*", key, re.ASCII):
-        raise usage(f"--set takes section.key=value, and no include, not {setting!r}")
+    if not equals or not re.fullmatch(r"(?!include(\.|$))[\w-]+(\.[\w-]+)*", key, re.ASCII):
+        raise Failure(f"--set takes section.key=value, and no include, not {setting!r}", EXIT_USAGE)
+    table: Table = {}
     try:
         table = tomllib.loads(f"{name} = {value.strip()}")
     except ValueError as error:
         if value.strip().startswith(("'", '"', "[", "{")):
-            raise usage(f"--set {setting}: {error}") from None
-        table = {}
-    # A text of several lines may hold more keys than anybody meant to set.
-    if table.keys() != {name}:
+            raise Failure(f"--set {setting}: {error}", EXIT_USAGE) from None
+    if len(table) != 1:  # a text of several lines may hold more keys than anybody meant to set
         table = {name: value}
     for section in reversed(sections):
         table = {section: table}
@@ -141,8 +135,8 @@ def read_setting(setting: str) -> Table:
 def merge(weak: Table, strong: Table) -> Table:
     """Both tables; where both have a key, `strong` holds, unless both have a table there, which are merged."""
     merged = weak | strong
-    for key in weak.keys() & strong.keys():
-        below, above = weak[key], strong[key]
+    for key, below in weak.items():
+        above = merged[key]
         if isinstance(below, dict) and isinstance(above, dict):
             merged[key] = merge(below, above)
     return merged
@@ -153,19 +147,13 @@ def seconds(name: str, value: object) -> float | None:
     if value == "never":
         return None
     try:
-        time = float(str(value))  # of its text, because to float itself `true` is a 1
+        if 0 <= float(str(value)) < float("inf"):  # of its text, because to float itself `true` is a 1
+            return float(str(value))
     except ValueError:
-        time = -1.0
-    if not 0 <= time < float("inf"):
-        raise usage(f"{name} takes seconds, 0 or more, or never, not {value!r}")
-    return time
+        pass
+    raise Failure(f"{name} takes seconds, 0 or more, or never, not {value!r}", EXIT_USAGE)
 
 
 def absolute(base: str, path: str) -> str:
     """`path` as seen from `base`, with `.` and `..` folded by name; links are not followed."""
     return os.path.normpath(os.path.join(base, path))
-
-
-def usage(message: str) -> Failure:
-    """A user's error."""
-    return Failure(message, EXIT_USAGE)

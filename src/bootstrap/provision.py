@@ -92,9 +92,7 @@ def staged(config: Configuration, place: str) -> Iterator[str]:
     try:
         yield folder
         os.makedirs(os.path.dirname(place), exist_ok=True)
-        os.rename(folder, place)
-    except OSError:
-        if not os.path.isdir(place):  # what is there already, without the lock's protection, is as good
-            raise
+        if not os.path.isdir(place):  # what another has put there, with the lock switched off, is as good
+            os.rename(folder, place)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,7 +1,4 @@
-"""Finds the rustc and cargo that compile the driver, and the place of the driver that they make.
-
-With nothing changed this starts neither of them.
-"""
+"""Finds the rustc and cargo that compile the driver, and its place. With nothing changed this starts neither of them."""
 
 import hashlib
 import os
@@ -19,9 +16,6 @@ EXE = ".exe" if sys.platform == "win32" else ""
 FILES = ("Cargo.lock", "Cargo.toml", "src/bootstrap/Cargo.toml", "src/buildlock/Cargo.toml")
 SOURCES = (".rs", ".toml", ".md")
 FOLDERS = {"src/bootstrap/src": SOURCES, "src/buildlock/src": SOURCES, "src/bootstrap/defaults": ("",)}
-
-# What a kept probe says, and how it was found out: an answer of an older launcher is asked for anew.
-PROBE_FORMAT = "3"
 
 # What the driver is told of the tools, by the names of the environment variables that tell it.
 Toolchain = dict[str, str]
@@ -43,27 +37,23 @@ class Pin:
         # Each archive's path on the server with its sum, none where nothing is pinned for this host.
         self.archives = {path: values.get(path, "") for path in paths}
         # An unpacked toolchain's place is named after the sums of what is in it, so no place is ever written twice.
-        lines = [host, *(f"{os.path.basename(path)} {total}" for path, total in self.archives.items())]
-        self.key = hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()[:16]
-        self.place = os.path.join(config.cache_dir, "stage0", self.key)
+        content = f"{host}\n" + "".join(f"{os.path.basename(path)} {total}\n" for path, total in self.archives.items())
+        self.place = os.path.join(config.cache_dir, "stage0", hashlib.sha256(content.encode()).hexdigest()[:16])
 
 
 def find(config: Configuration) -> Toolchain | None:
     """The toolchain that configuration asks for; None when stage0 has to be downloaded for it."""
-    pin, stage0, found = Pin(config), "local", None
-    if config.rustc or config.stage0 != "download":
-        found = probe(config, config.rustc or "rustc")
-    if not found and (config.rustc or config.stage0 == "local"):
-        advice = 'install Rust, or set build.rustc, or build.stage0 = "download"'
-        raise Failure(f"{config.rustc or 'rustc'} is not there, or does not run: {advice}")
-    too_old = found and not config.rustc and release(found[1]) < release(f"- {pin.rust_version}")
-    if not found or (too_old and config.stage0 == "auto"):
-        stage0, rustc = pin.key, os.path.join(pin.place, "bin", f"rustc{EXE}")
-        if not os.path.exists(rustc):
+    pin, name, stage0 = Pin(config), config.rustc or "rustc", "local"
+    is_chosen = config.rustc or config.stage0 == "local"
+    found = probe(config, name) if is_chosen or config.stage0 == "auto" else None
+    if not is_chosen and (not found or release(found[1]) < release(f"- {pin.rust_version}")):
+        name, stage0 = os.path.join(pin.place, "bin", f"rustc{EXE}"), os.path.basename(pin.place)
+        if not os.path.exists(name):
             return None
-        found = probe(config, rustc)
-        if not found:
-            raise Failure(f"{rustc} does not run on this machine: set build.rustc to one that does")
+        found = probe(config, name)
+    if not found:
+        advice = 'install Rust, or set build.rustc, or build.stage0 = "download"'
+        raise Failure(f"{name} is not there, or does not run: {advice}")
     rustc, version, host = found
     cargo = which(config.cargo or os.path.join(os.path.dirname(rustc), f"cargo{EXE}")) or which(config.cargo or "cargo")
     if not cargo:
@@ -83,7 +73,7 @@ def probe(config: Configuration, name: str) -> tuple[str, str, str] | None:
     if not path:
         return None
     home = os.environ.get("RUSTUP_HOME") or os.path.join(os.path.expanduser("~"), ".rustup")
-    inputs = [PROBE_FORMAT, stamp(path), os.environ.get("RUSTUP_TOOLCHAIN", ""), stamp(os.path.join(home, "settings.toml"))]
+    inputs = [stamp(path), os.environ.get("RUSTUP_TOOLCHAIN", ""), stamp(os.path.join(home, "settings.toml"))]
     folder, below = config.root, ""
     while folder != below:
         inputs += [stamp(os.path.join(folder, file)) for file in ("rust-toolchain", "rust-toolchain.toml")]
