@@ -24,7 +24,7 @@ def main(root: str, arguments: list[str]) -> int:
     except KeyboardInterrupt:
         code, message = EXIT_INTERRUPTED, "interrupted"
     except OSError as error:
-        advice = "see that there is space, and that build.build-dir and build.cache-dir are yours to write (`sudo ./x` makes them root's)"
+        advice = "see that there is space, and that build.build-dir and build.cache-dir are yours to write, not root's"
         code, message = EXIT_ENVIRONMENT, f"{error.filename or 'writing'}: {error.strerror or error}; {advice}"
     except Exception:
         sys.excepthook(*sys.exc_info())

@@ -58,7 +58,7 @@ def unpack_one(archive: lzma.LZMAFile, path: str, tree: str) -> list[tuple[str, 
                     raise ValueError(f"{place} is no file, folder or symbolic link, but of type {member.type!r}")
         if archive.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # tarfile ends at whatever is no header
             raise EOFError
-    except (ValueError, EOFError, lzma.LZMAError, tarfile.TarError, MemoryError) as error:
+    except (ValueError, EOFError, OverflowError, MemoryError, lzma.LZMAError, tarfile.TarError) as error:
         flaw = "it is cut short" if isinstance(error, EOFError) else f"it is not sound: {error}"
         advice = "its sum is as pinned, so it was made like that: see src/stage0 and build.dist-server"
         raise Failure(f"unpacking {path}: {flaw}; {advice}") from None

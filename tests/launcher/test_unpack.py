@@ -141,6 +141,16 @@ class Unpack(unittest.TestCase):
         with mock.patch.object(unpack, "UNPACKED_BYTES_MAX", 100_000):
             self.refuses(archive("a", "c", FILES), "too large")
 
+    def test_sizes_that_no_file_has_are_refused(self) -> None:
+        for size in (-1, 1 << 40, 1 << 80):
+            for kind in (tarfile.REGTYPE, tarfile.GNUTYPE_LONGNAME):
+                with self.subTest(size=size, kind=kind):
+                    self.setUp()
+                    liar = member("a/c/liar", kind)
+                    liar.size = size
+                    header = liar.tobuf(tarfile.GNU_FORMAT)
+                    self.refuses(lzma.compress(header + bytes(2 * tarfile.BLOCKSIZE)), "not sound")
+
     def test_too_many_are_refused(self) -> None:
         with mock.patch.object(unpack, "MEMBERS_MAX", 3):
             self.refuses(archive("a", "c", FILES), "given up")
