@@ -53,10 +53,7 @@ def become(config: Configuration, tools: Toolchain, arguments: list[str]) -> int
     """Replaces this process by the driver. Windows cannot do that: there we stay for its exit code."""
     driver = toolchain.driver_path(config, tools)
     environment = {"BOOTSTRAP_RELAUNCHES": "0"} | os.environ | tools
-    environment["BOOTSTRAP_ROOT"] = config.root
-    environment["BOOTSTRAP_BUILD_DIR"] = config.build_dir
-    environment["BOOTSTRAP_FINGERPRINT"] = os.path.basename(os.path.dirname(driver))
-    environment["BOOTSTRAP_PYTHON"] = sys.executable
+    environment |= {"BOOTSTRAP_ROOT": config.root, "BOOTSTRAP_BUILD_DIR": config.build_dir, "BOOTSTRAP_PYTHON": sys.executable}
     if sys.platform != "win32":
         os.execve(driver, [driver, *arguments], environment)
     import signal

@@ -36,10 +36,11 @@ def provide(config: Configuration, tools: Toolchain | None, arguments: list[str]
             locks.enter_context(cache_lock.held(folder, config.lock_timeout, command, doing))
         if folders:  # only under the lock is what lies in staging known to be a dead one's
             shutil.rmtree(os.path.join(config.cache_dir, "staging"), ignore_errors=True)
-        if tools:
-            install_driver(config, tools)
-        elif not toolchain.find(config):
+        now = toolchain.find(config)
+        if not now:
             install_stage0(config)
+        elif tools:
+            install_driver(config, now)
 
 
 def install_stage0(config: Configuration) -> None:
@@ -79,7 +80,7 @@ def install_driver(config: Configuration, tools: Toolchain) -> None:
         advice = "mend what cargo says above (if it is Cargo.lock, run `cargo check` once)"
         raise Failure(f"building the driver failed: {advice}", EXIT_FAILED)
     # With sources that changed meanwhile it is another driver, and this would be the wrong name for it.
-    if toolchain.driver_path(config, tools) == place:
+    if toolchain.find(config) == tools:
         with staged(config, os.path.dirname(place)) as folder, open(shutil.copy2(built[0], folder), "rb+") as file:
             os.fsync(file.fileno())
 

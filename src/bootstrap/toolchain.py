@@ -17,7 +17,7 @@ FILES = ("Cargo.lock", "Cargo.toml", "src/bootstrap/Cargo.toml", "src/buildlock/
 SOURCES = (".rs", ".toml", ".md")
 FOLDERS = {"src/bootstrap/src": SOURCES, "src/buildlock/src": SOURCES, "src/bootstrap/defaults": ("",)}
 
-# What the driver is told of the tools, by the names of the environment variables that tell it.
+# What the driver is told of the tools and itself, by the names of the environment variables that tell it.
 Toolchain = dict[str, str]
 
 
@@ -58,8 +58,8 @@ def find(config: Configuration) -> Toolchain | None:
     cargo = which(config.cargo or os.path.join(os.path.dirname(rustc), f"cargo{EXE}")) or which(config.cargo or "cargo")
     if not cargo:
         raise Failure(f"{config.cargo or 'cargo'} is not there: install it, or set build.cargo")
-    tools = {"BOOTSTRAP_RUSTC": rustc, "BOOTSTRAP_RUSTC_VERSION": version, "BOOTSTRAP_HOST": host}
-    return tools | {"BOOTSTRAP_CARGO": cargo, "BOOTSTRAP_STAGE0": stage0}
+    tools = {"BOOTSTRAP_RUSTC": rustc, "BOOTSTRAP_RUSTC_VERSION": version, "BOOTSTRAP_HOST": host, "BOOTSTRAP_CARGO": cargo}
+    return tools | {"BOOTSTRAP_STAGE0": stage0, "BOOTSTRAP_FINGERPRINT": fingerprint(config.root, rustc, version)}
 
 
 def probe(config: Configuration, name: str) -> tuple[str, str, str] | None:
@@ -108,11 +108,11 @@ def probe(config: Configuration, name: str) -> tuple[str, str, str] | None:
 
 
 def driver_path(config: Configuration, tools: Toolchain) -> str:
-    """Where the driver lies that these sources and this rustc make."""
-    return os.path.join(config.cache_dir, "driver", fingerprint_of(config.root, tools), f"bootstrap{EXE}")
+    """Where the driver lies that the sources and this rustc make."""
+    return os.path.join(config.cache_dir, "driver", tools["BOOTSTRAP_FINGERPRINT"], f"bootstrap{EXE}")
 
 
-def fingerprint_of(root: str, tools: Toolchain) -> str:
+def fingerprint(root: str, rustc: str, version: str) -> str:
     """The fingerprint of these sources and this rustc, which the driver computes, too.
 
     It is the SHA-256 over an entry for each file, `path NUL length-of-content NUL content`, sorted by path, and one for rustc.
@@ -130,7 +130,7 @@ def fingerprint_of(root: str, tools: Toolchain) -> str:
                 entries.append((os.fsencode(path), file.read()))
         except FileNotFoundError:
             pass
-    entries.append((b"rustc", os.fsencode(f"{tools['BOOTSTRAP_RUSTC']}\0{tools['BOOTSTRAP_RUSTC_VERSION']}")))
+    entries.append((b"rustc", os.fsencode(f"{rustc}\0{version}")))
     return hashlib.sha256(b"".join(b"%b\0%d\0%b" % (path, len(text), text) for path, text in entries)).hexdigest()
 
 

@@ -63,17 +63,15 @@ class Place:
     def of_the_launcher(self) -> dict[str, str]:
         """What the launcher would tell the driver; with its own fingerprint of the sources."""
         rustc, version, host = "Z:\\no\\rustc.exe", "rustc 1.96.0", "x86_64-pc-windows-gnu"
-        tools = {
+        return {
             "BOOTSTRAP_STAGE0": "local",
             "BOOTSTRAP_CARGO": wine.path(self.home / "cargo.bat"),
             "BOOTSTRAP_RUSTC": rustc,
             "BOOTSTRAP_RUSTC_VERSION": version,
             "BOOTSTRAP_HOST": host,
-        }
-        return tools | {
+            "BOOTSTRAP_FINGERPRINT": toolchain.fingerprint(str(foreign.ROOT), rustc, version),
             "BOOTSTRAP_ROOT": wine.path(foreign.ROOT),
             "BOOTSTRAP_BUILD_DIR": wine.path(self.build_dir),
-            "BOOTSTRAP_FINGERPRINT": toolchain.fingerprint_of(str(foreign.ROOT), tools),
             # No Python for Windows is here: whoever is started in its place refuses the launcher's path as a command.
             "BOOTSTRAP_PYTHON": wine.path(self.programs / "bootstrap.exe"),
         }
