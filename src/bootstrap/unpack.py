@@ -18,7 +18,6 @@ from failure import Failure
 PIECE_BYTES = 4 << 20
 UNPACKED_BYTES_MAX = 8 << 30
 MEMBERS_MAX = 500_000
-FILE_TYPES = (tarfile.REGTYPE, tarfile.AREGTYPE)
 NOT_IN_NAMES = frozenset("\0\\:" if os.name == "nt" else "\0")
 
 
@@ -49,13 +48,13 @@ def unpack_one(archive: lzma.LZMAFile, path: str, tree: str) -> list[tuple[str, 
                     folders.add(folder)
                 if member.issym():
                     links.append((place, inside(place, member.linkname)))
-                elif member.type in FILE_TYPES and place not in ("", "manifest.in"):
+                elif member.type not in (tarfile.DIRTYPE, tarfile.REGTYPE, tarfile.AREGTYPE):
+                    raise ValueError(f"{place} is no file, folder or symbolic link, but of type {member.type!r}")
+                elif not member.isdir() and place not in ("", "manifest.in"):
                     pieces = (archive.read(min(PIECE_BYTES, member.size - at)) for at in range(0, member.size, PIECE_BYTES))
                     mode = 0o755 if member.mode & 0o111 else 0o644
                     with open(os.open(f"{tree}/{place}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
                         file.writelines(pieces)
-                elif member.type not in FILE_TYPES and not member.isdir():
-                    raise ValueError(f"{place} is no file, folder or symbolic link, but of type {member.type!r}")
         if archive.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # tarfile ends at whatever is no header
             raise EOFError
     except (ValueError, EOFError, OverflowError, MemoryError, lzma.LZMAError, tarfile.TarError) as error:
