@@ -6,9 +6,7 @@ import sys
 
 if __name__ == "__main__":
     if sys.version_info < (3, 11):
-        sys.stderr.write(
-            "error: ./x needs Python 3.11 or newer, and this is %d.%d: install one\n" % sys.version_info[:2]
-        )
+        sys.stderr.write("error: ./x needs Python 3.11 or newer, and this is %d.%d: install one\n" % sys.version_info[:2])
         sys.exit(4)
     root = os.path.dirname(os.path.realpath(__file__))
     sys.path.insert(0, os.path.join(root, "src", "bootstrap"))

@@ -46,9 +46,7 @@ class Trial:
         words += [sys.executable, str(self.checkout / "x.py"), command, PATH]
         words += ["--build-dir", str(self.folder / "build"), "--config", CONFIG]
         with log.open("wb") as out:
-            process = subprocess.Popen(
-                words, cwd=self.checkout, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
-            )
+            process = subprocess.Popen(words, cwd=self.checkout, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
         running = Running(process, log)
         self.started.append(running)
         return running

@@ -1,8 +1,8 @@
 """The cache lock: whoever downloads, unpacks or builds the driver holds it, and nobody while a driver runs.
 
-The kernel's lock on `cache.lock` is the only truth about who is alive. That file is never written: who holds the lock,
-and what for, is in `cache.holder.json` beside it, replaced whole, and removed before the lock is let go. The driver
-takes the same lock in the same way.
+The kernel's lock on `cache.lock` is the only truth about who is alive. That file is never written: who holds the lock, and
+what for, is in `cache.holder.json` beside it, replaced whole, and removed before the lock is let go. The driver takes the same
+lock in the same way.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from failure import EXIT_LOCK_TIMEOUT, Failure
 
@@ -19,65 +19,51 @@ RECORD_BYTES_MAX = 65536
 # A link that somebody planted in place of the lock file; on Windows only who may make links can.
 NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
 
-# Windows lets nobody replace or remove what somebody reads: then those who wait are told what was true before.
-IN_USE = (PermissionError,) if sys.platform == "win32" else ()
-
 
 @contextlib.contextmanager
-def held(folder: str, timeout: float | None, command: str) -> Iterator[Callable[[str], None]]:
-    """Holds the lock in `folder`; gives the function that tells those who wait what is being done."""
-    path, record_path = os.path.join(folder, "cache.lock"), os.path.join(folder, "cache.holder.json")
-    with contextlib.ExitStack() as undo:
-        while True:
-            os.makedirs(folder, mode=0o700, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | NO_FOLLOW, 0o600)
-            undo.callback(os.close, descriptor)
-            try:
-                lock(descriptor, waiter(timeout, record_path))
-            except OSError as error:
-                way_out = 'set build.lock-dir to a folder on a local disk, or build.lock-mode = "off"'
-                raise Failure(f"locking {path}: {error.strerror}; {way_out}") from None
-            # Who removed the folder while we waited (Windows lets nobody) left us a file that nobody else will lock.
-            if sys.platform == "win32" or (
-                os.path.exists(path) and os.path.samestat(os.fstat(descriptor), os.stat(path))
-            ):
-                break
-        since_unix_ms = int(time.time() * 1000)
-
-        def tell(doing: str) -> None:
-            record = {"pid": os.getpid(), "command": command, "since_unix_ms": since_unix_ms, "doing": doing}
-            # What a killed holder left goes first: after `sudo` it may be another user's. No link is followed.
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(f"{record_path}.new")
-            with open(f"{record_path}.new", "x", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
-            with contextlib.suppress(*IN_USE):
-                os.replace(file.name, record_path)
-
-        tell("looking what is missing")
-        try:
-            yield tell
-        finally:
-            with contextlib.suppress(FileNotFoundError, *IN_USE):
-                os.unlink(record_path)
+def held(folder: str, timeout: float | None, command: str, doing: str) -> Iterator[None]:
+    """Holds the lock in `folder`, and says to those who wait who does what."""
+    record_path = os.path.join(folder, "cache.holder.json")
+    descriptor = acquire(os.path.join(folder, "cache.lock"), record_path, timeout)
+    record = {"pid": os.getpid(), "command": command, "since_unix_ms": int(time.time() * 1000), "doing": doing}
+    try:
+        # What a killed holder left goes first: after `sudo` it may be another user's. No link is followed.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{record_path}.new")
+        with open(f"{record_path}.new", "x", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+        # Windows lets nobody replace or remove what somebody reads: then those who wait are told what was true before.
+        with contextlib.suppress(PermissionError):
+            os.replace(file.name, record_path)
+        yield
+    finally:
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            os.unlink(record_path)
+        os.close(descriptor)
 
 
-def waiter(timeout: float | None, record_path: str) -> Callable[[], None]:
-    """What to call again and again while the lock is busy: it says whom we wait for, and raises when it is time."""
+def acquire(path: str, record_path: str, timeout: float | None) -> int:
+    """Opens and locks the file; says whom it waits for, and gives up after the timeout."""
     began, told = time.monotonic(), ""
-
-    def still_waiting() -> None:
-        nonlocal told
-        waited, (pid, holder) = time.monotonic() - began, describe(record_path)
-        if timeout is not None and waited >= timeout:
-            advice = "wait longer with --lock-timeout SECS or build.lock-timeout"
-            raise Failure(f"the cache is busy: waited {waited:.1f}s for {holder}; {advice}", EXIT_LOCK_TIMEOUT)
-        # A wait that is over at once is not worth a line; another holder is worth another.
-        if waited >= TICK_SECONDS and pid != told:
-            print(f"waiting for {holder}; Ctrl-C gives up", file=sys.stderr, flush=True)
-            told = pid
-
-    return still_waiting
+    while True:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | NO_FOLLOW, 0o600)
+        try:
+            while not lock_in_a_tick(descriptor):
+                pid, holder = describe(record_path)
+                waited = time.monotonic() - began
+                if timeout is not None and waited >= timeout:
+                    advice = "wait longer with --lock-timeout SECS or build.lock-timeout"
+                    raise Failure(f"the cache is busy: waited {waited:.1f}s for {holder}; {advice}", EXIT_LOCK_TIMEOUT)
+                if pid != told:
+                    print(f"waiting for {holder}; Ctrl-C gives up", file=sys.stderr, flush=True)
+                    told = pid
+        except OSError as error:
+            way_out = 'set build.lock-dir to a folder on a local disk, or build.lock-mode = "off"'
+            raise Failure(f"locking {path}: {error.strerror}; {way_out}") from None
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        os.close(descriptor)  # who removed the folder while we waited left us a file that nobody else will lock
 
 
 def describe(record_path: str) -> tuple[str, str]:
@@ -85,10 +71,9 @@ def describe(record_path: str) -> tuple[str, str]:
     try:
         with open(record_path, encoding="utf-8") as file:
             record = json.loads(file.read(RECORD_BYTES_MAX))
-        minutes, running = divmod(max(0, int(time.time() - record["since_unix_ms"] / 1000)), 60)
-        elapsed = f"{minutes}m{running:02}s" if minutes else f"{running}s"
-        doing = f", which is {record['doing']}" if "doing" in record else ""
-        return str(record["pid"]), f"{record['command']} (pid {record['pid']}, running {elapsed}){doing}"
+        running = max(0, int(time.time() - record["since_unix_ms"] / 1000))
+        who = f"{record['command']} (pid {record['pid']}, running {running}s), which is {record['doing']}"
+        return str(record["pid"]), who
     except (OSError, ValueError, KeyError, TypeError):
         return "unknown", f"another ./x (not named in {record_path})"
 
@@ -96,30 +81,33 @@ def describe(record_path: str) -> tuple[str, str]:
 if sys.platform == "win32":
     import msvcrt
 
-    def lock(descriptor: int, still_waiting: Callable[[], None]) -> None:
+    def lock_in_a_tick(descriptor: int) -> bool:
         """Locks the first byte. The C library's own wait would be a poll too, one that Ctrl-C cannot end."""
-        while True:
-            try:
-                return msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-            except PermissionError:
-                still_waiting()
-                time.sleep(TICK_SECONDS)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except PermissionError:
+            time.sleep(TICK_SECONDS)
+            return False
+        return True
 
 else:
     import fcntl
     import signal
 
-    def lock(descriptor: int, still_waiting: Callable[[], None]) -> None:
-        """Waits in the kernel; an alarm wakes us for `still_waiting`, which ends the wait by raising."""
+    def lock_in_a_tick(descriptor: int) -> bool:
+        """Waits in the kernel until an alarm. (Who has the lock when it comes gets it at once in the next tick.)"""
+
+        def wake(*_: object) -> None:
+            raise TimeoutError
+
         try:
-            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            still_waiting()
-        previous = signal.signal(signal.SIGALRM, lambda *_: still_waiting())
-        # It repeats, since an alarm that comes just before the system call begins does not interrupt it.
-        signal.setitimer(signal.ITIMER_REAL, TICK_SECONDS, TICK_SECONDS)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, previous)
+            signal.signal(signal.SIGALRM, wake)
+            # It repeats, since an alarm that comes just before the system call begins does not interrupt it.
+            signal.setitimer(signal.ITIMER_REAL, TICK_SECONDS, TICK_SECONDS)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+        except TimeoutError:
+            return False
+        return True

@@ -18,6 +18,7 @@ CHUNK_BYTES = 1 << 18
 FILE_BYTES_MAX = 4 << 30
 PASSING_STATUS = (408, 416, 429, 500, 502, 503, 504)
 OUR_OWN_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
+ADVICE = "check build.dist-server and src/stage0"
 
 
 def ensure(url: str, path: str, sha256: str) -> None:
@@ -30,11 +31,7 @@ def ensure(url: str, path: str, sha256: str) -> None:
         os.unlink(path)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     print(f"downloading {url}", file=sys.stderr)
-    trouble = ""
     for attempt in range(ATTEMPTS):
-        if attempt:
-            print(f"warning: {trouble}; trying again", file=sys.stderr)
-            time.sleep(BACKOFF_SECONDS * 2 ** (attempt - 1))
         try:
             with open(f"{path}.part", "ab+") as part:
                 fetch(url, part, sha256)
@@ -44,11 +41,14 @@ def ensure(url: str, path: str, sha256: str) -> None:
             if isinstance(error, OSError) and error.errno in OUR_OWN_TROUBLE:
                 error.filename = error.filename or path
                 raise
-            trouble, status = f"downloading {url}: {error or type(error).__name__}", getattr(error, "code", 0)
-            if url.startswith("file:") or (status and status not in PASSING_STATUS):
-                raise Failure(f"{trouble}; check build.dist-server and src/stage0") from None
-            if status == 416:  # no such range: what was begun is of another file
-                os.unlink(f"{path}.part")
+            trouble, status = f"downloading {url}: {error or type(error).__name__}", getattr(error, "code", 500)
+        if url.startswith("file:") or status not in PASSING_STATUS:
+            raise Failure(f"{trouble}; {ADVICE}")
+        if status == 416:  # no such range: what was begun is of another file
+            os.unlink(f"{path}.part")
+        if attempt < ATTEMPTS - 1:
+            print(f"warning: {trouble}; trying again", file=sys.stderr)
+            time.sleep(BACKOFF_SECONDS * 2**attempt)
     raise Failure(f"{trouble}; gave up after {ATTEMPTS} attempts, and the next run goes on from here")
 
 
@@ -56,17 +56,16 @@ def fetch(url: str, part: io.BufferedRandom, sha256: str) -> None:
     """Adds to `part` what it lacks, until its sum is right. After a `ConnectionError` another attempt may help."""
     part.seek(0)
     digest = hashlib.file_digest(part, "sha256")
-    start = part.tell()
+    have = part.tell()
     if digest.hexdigest() == sha256:  # killed between the last byte and the rename
         return
-    request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     with urllib.request.urlopen(request, timeout=SILENCE_SECONDS_MAX) as response:
-        resumed = response.headers.get("Content-Range", "").startswith(f"bytes {start}-") and response.status == 206
+        resumed = response.headers.get("Content-Range", "").startswith(f"bytes {have}-") and response.status == 206
         if not resumed:  # a server without ranges sends all of it again
-            part.truncate(start := 0)
-            digest = hashlib.sha256()
-        have, shown, announced = start, 0.0, response.headers.get("Content-Length")
-        end = start + int(announced) if announced else 0
+            have, digest = part.truncate(0), hashlib.sha256()
+        announced = response.headers.get("Content-Length")
+        end, shown = have + int(announced) if announced else 0, 0.0
         while (chunk := response.read(CHUNK_BYTES)) and have <= FILE_BYTES_MAX:
             digest.update(chunk)
             have += part.write(chunk)
@@ -81,5 +80,4 @@ def fetch(url: str, part: io.BufferedRandom, sha256: str) -> None:
         part.truncate(0)
         if resumed or not end:
             raise ConnectionError("the pieces do not make the pinned file")
-        sums = f"its SHA-256 is {digest.hexdigest()}, and {sha256} is pinned"
-        raise Failure(f"downloading {url}: {sums}; check build.dist-server and src/stage0")
+        raise Failure(f"downloading {url}: its SHA-256 is {digest.hexdigest()}, and {sha256} is pinned; {ADVICE}")

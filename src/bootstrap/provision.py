@@ -1,7 +1,7 @@
 """Makes what `./x` lacks, under the cache lock: stage0 and the driver.
 
-All that goes into the cache is made in `<cache-dir>/staging/` and renamed to a place that is named after its content.
-Who dies in the middle leaves rubbish there, and only there; what is in place is whole, and never changes.
+All that goes into the cache is made in `<cache-dir>/staging/` and renamed to a place that is named after its content. Who dies
+in the middle leaves rubbish there, and only there; what is in place is whole, and never changes.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import cache_lock
 import download
@@ -19,25 +19,28 @@ import toolchain
 import unpack
 from configuration import Configuration
 from failure import EXIT_FAILED, Failure
-from toolchain import Pin, Toolchain
+from toolchain import EXE, Pin, Toolchain
 
 
-@contextlib.contextmanager
-def cache(config: Configuration, arguments: list[str]) -> Iterator[Callable[[str], object]]:
-    """Holds the cache; gives the function that tells those who wait what is being done."""
-    if config.lock_mode == "off":
-        print('warning: build.lock-mode is "off": nothing keeps others out of the cache', file=sys.stderr)
-        yield str
-        return
+def provide(config: Configuration, tools: Toolchain | None, arguments: list[str]) -> None:
+    """Makes what is missing next, which is the driver where there are `tools`. Who had to wait may find it in place."""
     # Checkouts that share a cache need not share their lock folder: such a cache has a lock of its own, taken second.
     shared = not f"{config.cache_dir}{os.sep}".startswith(f"{config.build_dir}{os.sep}")
     folders = dict.fromkeys([config.lock_dir, config.cache_dir] if shared else [config.lock_dir])
-    command = shlex.join(["./x", *arguments])
+    if config.lock_mode == "off":
+        print('warning: build.lock-mode is "off": nothing keeps others out of the cache', file=sys.stderr)
+        folders = {}
+    command, doing = shlex.join(["./x", *arguments]), "building the driver" if tools else "unpacking stage0"
     with contextlib.ExitStack() as locks:
-        tells = [locks.enter_context(cache_lock.held(folder, config.lock_timeout, command)) for folder in folders]
-        # Only under the lock is what lies in staging known to be a dead one's.
-        shutil.rmtree(os.path.join(config.cache_dir, "staging"), ignore_errors=True)
-        yield lambda doing: [tell(doing) for tell in tells]
+        for folder in folders:
+            locks.enter_context(cache_lock.held(folder, config.lock_timeout, command, doing))
+        if folders:  # only under the lock is what lies in staging known to be a dead one's
+            shutil.rmtree(os.path.join(config.cache_dir, "staging"), ignore_errors=True)
+        now = toolchain.find(config)
+        if not now:
+            install_stage0(config)
+        elif tools:
+            install_driver(config, now)
 
 
 def install_stage0(config: Configuration) -> None:
@@ -54,37 +57,31 @@ def install_stage0(config: Configuration) -> None:
     print("unpacking stage0", file=sys.stderr)
     with staged(config, pin.place) as tree:
         unpack.unpack(paths, tree)
-        if not os.path.exists(os.path.join(tree, "bin", f"rustc{toolchain.EXE}")):
+        if not os.path.exists(os.path.join(tree, "bin", f"rustc{EXE}")):
             raise Failure(f"{', '.join(paths)} hold no rustc: see src/stage0 and build.dist-server")
         if sys.platform != "win32":
             os.sync()  # once for all: fsync of each file would take longer than all the rest
 
 
-def build_driver(config: Configuration, tools: Toolchain) -> str:
-    """Lets cargo build the driver; gives the path of what it built."""
-    target = f"--target-dir={os.path.join(config.cache_dir, 'driver-target')}"
-    command = [tools.cargo, "build", "--profile=driver", "--package=bootstrap", "--locked", target]
-    command += [
-        f"--manifest-path={os.path.join(config.root, 'Cargo.toml')}",
-        "--message-format=json-render-diagnostics",
-    ]
+def install_driver(config: Configuration, tools: Toolchain) -> None:
+    """Lets cargo build the driver, and copies it to its place, since cargo will write over its own."""
+    place = toolchain.driver_path(config, tools)
+    if os.path.exists(place):
+        return
     print("building the driver of ./x", file=sys.stderr)
+    command = [tools["BOOTSTRAP_CARGO"], "build", "--profile=driver", "--package=bootstrap", "--locked"]
+    command += ["--message-format=json-render-diagnostics", f"--target-dir={os.path.join(config.cache_dir, 'driver-target')}"]
+    environment = os.environ | {"RUSTC": tools["BOOTSTRAP_RUSTC"]}
     # What cargo prints on standard output is for us: on the user's there is nothing but the driver's own.
-    environment = os.environ | {"RUSTC": tools.rustc}
     cargo = subprocess.run(command, cwd=config.root, env=environment, stdout=subprocess.PIPE, check=False)
     paths = [str(json.loads(line).get("executable")) for line in cargo.stdout.splitlines()]
-    built = [path for path in paths if os.path.basename(path) == f"bootstrap{toolchain.EXE}"]
+    built = [path for path in paths if os.path.basename(path) == os.path.basename(place)]
     if cargo.returncode != 0 or not built:
         advice = "mend what cargo says above (if it is Cargo.lock, run `cargo check` once)"
         raise Failure(f"building the driver failed: {advice}", EXIT_FAILED)
-    return built[0]
-
-
-def store_driver(config: Configuration, built: str, place: str) -> None:
-    """Copies what cargo built to its place, since cargo will write over its own."""
-    with staged(config, os.path.dirname(place)) as folder:
-        copy = shutil.copy2(built, os.path.join(folder, os.path.basename(place)))
-        with open(copy, "rb+") as file:
+    # With sources that changed meanwhile it is another driver, and this would be the wrong name for it.
+    if toolchain.find(config) == tools:
+        with staged(config, os.path.dirname(place)) as folder, open(shutil.copy2(built[0], folder), "rb+") as file:
             os.fsync(file.fileno())
 
 
@@ -96,9 +93,7 @@ def staged(config: Configuration, place: str) -> Iterator[str]:
     try:
         yield folder
         os.makedirs(os.path.dirname(place), exist_ok=True)
-        os.rename(folder, place)
-    except OSError:
-        if not os.path.isdir(place):  # what is there already, without the lock's protection, is as good
-            raise
+        if not os.path.isdir(place):  # what another has put there, with the lock switched off, is as good
+            os.rename(folder, place)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,5 +1,6 @@
-"""Finds the rustc and cargo that compile the driver, without starting either when nothing has changed."""
+"""Finds the rustc and cargo that compile the driver, and its place. With nothing changed this starts neither of them."""
 
+import hashlib
 import os
 import sys
 
@@ -11,8 +12,13 @@ SYSTEMS = {"linux": "unknown-linux-gnu", "darwin": "apple-darwin", "win32": "pc-
 MACHINES = {"arm64": "aarch64", "ARM64": "aarch64", "AMD64": "x86_64", "x86": "i686", "i386": "i686"}
 EXE = ".exe" if sys.platform == "win32" else ""
 
-# What a kept probe says, and how it was found out: an answer of an older launcher is asked for anew.
-PROBE_FORMAT = "3"
+# What the driver is made of: these files, and below these folders whatever ends like this.
+FILES = ("Cargo.lock", "Cargo.toml", "src/bootstrap/Cargo.toml", "src/buildlock/Cargo.toml")
+SOURCES = (".rs", ".toml", ".md")
+FOLDERS = {"src/bootstrap/src": SOURCES, "src/buildlock/src": SOURCES, "src/bootstrap/defaults": ("",)}
+
+# What the driver is told of the tools and itself, by the names of the environment variables that tell it.
+Toolchain = dict[str, str]
 
 
 class Pin:
@@ -21,77 +27,58 @@ class Pin:
     def __init__(self, config: Configuration) -> None:
         with open(os.path.join(config.root, "src", "stage0"), encoding="utf-8") as file:
             values = dict(line.strip().split("=", 1) for line in file if "=" in line and not line.startswith("#"))
-        if sys.platform == "win32":
-            machine = os.environ.get("PROCESSOR_ARCHITECTURE", "")
-        else:
-            machine = os.uname().machine
+        machine = os.environ.get("PROCESSOR_ARCHITECTURE", "") if sys.platform == "win32" else os.uname().machine
         host = f"{MACHINES.get(machine, machine)}-{SYSTEMS.get(sys.platform, sys.platform)}"
         try:
             self.rust_version, self.dist_server = values["rust-version"], values["dist-server"]
-            folder, version = f"dist/{values['date']}", values["version"]
+            paths = [f"dist/{values['date']}/{component}-{values['version']}-{host}.tar.xz" for component in COMPONENTS]
         except KeyError as error:
             raise Failure(f"src/stage0 has no {error}: restore it, or see ./x bump-stage0") from None
-        names = [f"{component}-{version}-{host}.tar.xz" for component in COMPONENTS]
         # Each archive's path on the server with its sum, none where nothing is pinned for this host.
-        self.archives = {f"{folder}/{name}": values.get(f"{folder}/{name}", "") for name in names}
+        self.archives = {path: values.get(path, "") for path in paths}
         # An unpacked toolchain's place is named after the sums of what is in it, so no place is ever written twice.
-        lines = [host, *(f"{path.rpartition('/')[2]} {total}" for path, total in self.archives.items())]
-        key = sha256("".join(f"{line}\n" for line in lines).encode())[:16]
-        self.place = os.path.join(config.cache_dir, "stage0", key)
-
-
-class Toolchain:
-    """Absolute paths of the tools, what rustc says of itself, and the key of their stage0 (or `local`)."""
-
-    def __init__(self, rustc: str, cargo: str, version: str, host: str, stage0: str) -> None:
-        self.rustc, self.cargo, self.version, self.host, self.stage0 = rustc, cargo, version, host, stage0
+        content = f"{host}\n" + "".join(f"{os.path.basename(path)} {total}\n" for path, total in self.archives.items())
+        self.place = os.path.join(config.cache_dir, "stage0", hashlib.sha256(content.encode()).hexdigest()[:16])
 
 
 def find(config: Configuration) -> Toolchain | None:
     """The toolchain that configuration asks for; None when stage0 has to be downloaded for it."""
-    pin, stage0, told = Pin(config), "local", None
-    if config.rustc or config.stage0 == "local":
-        told = probe(config, config.rustc or "rustc")
-        if not told:
-            advice = 'install Rust, or set build.rustc, or build.stage0 = "download"'
-            raise Failure(f"{config.rustc or 'rustc'} is not there, or does not run: {advice}")
-    elif config.stage0 == "auto":
-        told = probe(config, "rustc")
-    if not told or (
-        config.stage0 == "auto" and not config.rustc and release(told[1]) < release(f"- {pin.rust_version}")
-    ):
-        stage0, rustc = os.path.basename(pin.place), os.path.join(pin.place, "bin", f"rustc{EXE}")
-        if not os.path.exists(rustc):
+    pin, name, stage0 = Pin(config), config.rustc or "rustc", "local"
+    is_chosen = config.rustc or config.stage0 == "local"
+    found = probe(config, name) if is_chosen or config.stage0 == "auto" else None
+    if not is_chosen and (not found or release(found[1]) < release(f"- {pin.rust_version}")):
+        name, stage0 = os.path.join(pin.place, "bin", f"rustc{EXE}"), os.path.basename(pin.place)
+        if not os.path.exists(name):
             return None
-        told = probe(config, rustc)
-        if not told:
-            raise Failure(f"{rustc} does not run on this machine: set build.rustc to one that does")
-    rustc, version, host = told
-    beside = os.path.join(os.path.dirname(rustc), f"cargo{EXE}")
-    cargo = which(config.cargo or beside) or which(config.cargo or "cargo")
+        found = probe(config, name)
+    if not found:
+        advice = 'install Rust, or set build.rustc, or build.stage0 = "download"'
+        raise Failure(f"{name} is not there, or does not run: {advice}")
+    rustc, version, host = found
+    cargo = which(config.cargo or os.path.join(os.path.dirname(rustc), f"cargo{EXE}")) or which(config.cargo or "cargo")
     if not cargo:
         raise Failure(f"{config.cargo or 'cargo'} is not there: install it, or set build.cargo")
-    return Toolchain(rustc, cargo, version, host, stage0)
+    tools = {"BOOTSTRAP_RUSTC": rustc, "BOOTSTRAP_RUSTC_VERSION": version, "BOOTSTRAP_HOST": host, "BOOTSTRAP_CARGO": cargo}
+    return tools | {"BOOTSTRAP_STAGE0": stage0, "BOOTSTRAP_FINGERPRINT": fingerprint(config.root, rustc, version)}
 
 
 def probe(config: Configuration, name: str) -> tuple[str, str, str] | None:
     """The real path, the version line and the host of a rustc; None when it does not run.
 
-    rustup's rustc is a proxy: what it stands for depends on its variables, its settings and the toolchain files of the
-    source root and the folders above. The answer is kept in the build directory with the stamps of all these and of the
-    rustc that was found, and holds while none has changed. (What another manager's proxies go by is not known here.)
+    rustup's rustc is a proxy: what it stands for depends on its variables, its settings and the toolchain files of the source
+    root and the folders above. The answer is kept in the build directory with the stamps of all these and of the rustc that was
+    found, and holds while none has changed. (What another manager's proxies go by is not known here.)
     """
     path = which(name)
     if not path:
         return None
     home = os.environ.get("RUSTUP_HOME") or os.path.join(os.path.expanduser("~"), ".rustup")
-    settings = os.path.join(home, "settings.toml")
-    inputs = [PROBE_FORMAT, stamp(path), os.environ.get("RUSTUP_TOOLCHAIN", ""), stamp(settings)]
+    inputs = [stamp(path), os.environ.get("RUSTUP_TOOLCHAIN", ""), stamp(os.path.join(home, "settings.toml"))]
     folder, below = config.root, ""
     while folder != below:
         inputs += [stamp(os.path.join(folder, file)) for file in ("rust-toolchain", "rust-toolchain.toml")]
         folder, below = os.path.dirname(folder), folder
-    kept = os.path.join(config.build_dir, f"rustc-{sha256(os.fsencode(path))[:8]}.probe")
+    kept = os.path.join(config.build_dir, f"rustc-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}.probe")
     try:
         with open(kept, encoding="utf-8") as file:
             *known, rustc, version, host = file.read().split("\n")
@@ -100,25 +87,51 @@ def probe(config: Configuration, name: str) -> tuple[str, str, str] | None:
     except (OSError, ValueError):
         pass  # never asked, or not by this version of ours
     import subprocess
-    from functools import partial
 
     try:
-        ask = partial(subprocess.check_output, cwd=config.root, stderr=subprocess.DEVNULL, text=True)
         # Two questions, because the first answer leaves no room for another.
-        version, *more = ask([path, "-vV"]).splitlines()
-        sysroot = ask([path, "--print=sysroot"]).strip()
+        questions = ([path, "-vV"], [path, "--print=sysroot"])
+        said = [subprocess.check_output(asked, cwd=config.root, stderr=subprocess.DEVNULL, text=True) for asked in questions]
+        version, *more = said[0].splitlines()
         host = next(line.removeprefix("host: ") for line in more if line.startswith("host: "))
         release(version)
     except (OSError, ValueError, LookupError, StopIteration, subprocess.CalledProcessError):
         return None
     # A proxy has rustup beside it. Any other rustc is taken as it is, be it a wrapper.
-    proxied = which(os.path.join(os.path.dirname(path), "rustup")) and which(os.path.join(sysroot, "bin", "rustc"))
+    proxied = which(os.path.join(os.path.dirname(path), "rustup")) and which(os.path.join(said[1].strip(), "bin", "rustc"))
     rustc = proxied or path
     os.makedirs(config.build_dir, exist_ok=True)
     with open(f"{kept}.{os.getpid()}", "w", encoding="utf-8") as file:
         file.write("\n".join([*inputs, stamp(rustc), rustc, version, host]))
     os.replace(file.name, kept)
     return rustc, version, host
+
+
+def driver_path(config: Configuration, tools: Toolchain) -> str:
+    """Where the driver lies that the sources and this rustc make."""
+    return os.path.join(config.cache_dir, "driver", tools["BOOTSTRAP_FINGERPRINT"], f"bootstrap{EXE}")
+
+
+def fingerprint(root: str, rustc: str, version: str) -> str:
+    """The fingerprint of these sources and this rustc, which the driver computes, too.
+
+    It is the SHA-256 over an entry for each file, `path NUL length-of-content NUL content`, sorted by path, and one for rustc.
+    Absent and hidden files are passed over (editors make such).
+    """
+    paths = list(FILES)
+    for top, ends in FOLDERS.items():
+        for folder, _, names in os.walk(os.path.join(root, top)):
+            below = folder[len(root) + 1 :].replace(os.sep, "/")
+            paths += [f"{below}/{name}" for name in names if name.endswith(ends) and not name.startswith(".")]
+    entries = []
+    for path in sorted(paths):
+        try:
+            with open(os.path.join(root, path), "rb") as file:
+                entries.append((os.fsencode(path), file.read()))
+        except FileNotFoundError:
+            pass
+    entries.append((b"rustc", os.fsencode(f"{rustc}\0{version}")))
+    return hashlib.sha256(b"".join(b"%b\0%d\0%b" % (path, len(text), text) for path, text in entries)).hexdigest()
 
 
 def which(name: str) -> str | None:
@@ -142,10 +155,3 @@ def stamp(path: str) -> str:
 def release(version: str) -> list[int]:
     """The numbers in a version line: [1, 95, 0] of `rustc 1.95.0-nightly (…)`."""
     return [int(part) for part in version.split()[1].partition("-")[0].split(".")]
-
-
-def sha256(content: bytes) -> str:
-    """The SHA-256 of some bytes, in hexadecimal."""
-    import hashlib
-
-    return hashlib.sha256(content).hexdigest()

@@ -86,9 +86,7 @@ def measure(workspace: Path, kind: str) -> dict[str, str]:
             figures[f"`./x {before}` in an empty directory"] = seconds(time.monotonic() - began)
             began = time.monotonic()
             client = editor(project)
-            figures[f"the editor's first check after `./x {before}`, from its start"] = seconds(
-                time.monotonic() - began
-            )
+            figures[f"the editor's first check after `./x {before}`, from its start"] = seconds(time.monotonic() - began)
             if before == "build":
                 figures |= saves(project, client)
                 figures["disk"] = f"{disk(project) / 1e6:.0f} MB"

@@ -30,9 +30,7 @@ class Failure(Exception):
 class Client:
     """An editor, as a language server sees it. What the server says is kept; `until` waits for it to come true."""
 
-    def __init__(
-        self, command: list[str], root: Path, environment: dict[str, str], options: Message, log: Path
-    ) -> None:
+    def __init__(self, command: list[str], root: Path, environment: dict[str, str], options: Message, log: Path) -> None:
         self.root = root
         self.published: dict[str, list[Message]] = {}
         self.history: list[tuple[str, list[Message]]] = []

@@ -184,9 +184,7 @@ class Project:
         log = (self.home / "terminal.log").open("ab")
         with log:
             streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
-            return subprocess.Popen(
-                [ROOT / "x", *arguments], cwd=self.workspace, env=self.environment, **(streams | more)
-            )
+            return subprocess.Popen([ROOT / "x", *arguments], cwd=self.workspace, env=self.environment, **(streams | more))
 
     def printed(self, *arguments: str) -> str:
         """What `./x` prints."""

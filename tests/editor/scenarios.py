@@ -159,9 +159,7 @@ def nothing_vanishes(project: Project) -> str:
     # In any check rust-analyzer first forgets what it showed of a package, and then hears of the new. It may publish in
     # between, but here only for the first start.
     require(first.count([]) <= 1, f"before it was displaced, the check showed errors in the lines {first}")
-    require(
-        all(lines == [2] for lines in again), f"after it was displaced, the check showed errors in the lines {again}"
-    )
+    require(all(lines == [2] for lines in again), f"after it was displaced, the check showed errors in the lines {again}")
     client.save(BROKEN)
     shows_the_error_after_one_check(client, before + 1)
     require(client.published == displaced, f"undisturbed, the check shows {client.published} and not {displaced}")

@@ -27,7 +27,7 @@ class Planted(unittest.TestCase):
     def test_a_link_in_place_of_the_record_is_replaced(self) -> None:
         for name in ("cache.holder.json", "cache.holder.json.new"):
             self.plant(name)
-            with cache_lock.held(str(self.folder), None, "test"):
+            with cache_lock.held(str(self.folder), None, "test", "testing"):
                 record = self.folder / "cache.holder.json"
                 self.assertIn('"command": "test"', record.read_text(encoding="utf-8"))
             self.assertEqual(self.victim.read_text(encoding="utf-8"), "precious", name)
@@ -35,7 +35,7 @@ class Planted(unittest.TestCase):
     @unittest.skipUnless(cache_lock.NO_FOLLOW, "only where a link can be told from a file when it is opened")
     def test_a_link_in_place_of_the_lock_file_is_refused(self) -> None:
         self.plant("cache.lock")
-        with self.assertRaises(OSError), cache_lock.held(str(self.folder), None, "test"):
+        with self.assertRaises(OSError), cache_lock.held(str(self.folder), None, "test", "testing"):
             self.fail("the lock of another file was taken")
         self.assertEqual(self.victim.read_text(encoding="utf-8"), "precious")
 

@@ -114,9 +114,7 @@ class Launch(unittest.TestCase):
         return self.end(self.start(*arguments, **environment), code)
 
     def calls(self, tool: str) -> int:
-        return (
-            sum(line.startswith(f"{tool} ") for line in self.log.read_text().splitlines()) if self.log.exists() else 0
-        )
+        return sum(line.startswith(f"{tool} ") for line in self.log.read_text().splitlines()) if self.log.exists() else 0
 
     def start_held(self) -> subprocess.Popen[str]:
         """A run that is in the middle of building the driver until `let_on` is called."""
@@ -281,9 +279,7 @@ class TheCacheLock(Launch):
         first = self.start_held()
         second = self.start("tidy")
         line = self.first_line_of_errors(second)
-        pattern = (
-            rf"^waiting for ./x build \(pid {first.pid}, running \d+s\), which is building the driver; Ctrl-C gives up$"
-        )
+        pattern = rf"^waiting for ./x build \(pid {first.pid}, running \d+s\), which is building the driver; Ctrl-C gives up$"
         self.assertRegex(line, pattern)
         self.let_on()
         self.end(first, 0)
@@ -317,9 +313,7 @@ class TheCacheLock(Launch):
             with self.subTest(arguments):
                 _, err = self.run_x("check", *arguments, code=75)
                 self.assertIn(f"for ./x build (pid {held.pid}, running ", err)
-                self.assertIn(
-                    "which is building the driver; wait longer with --lock-timeout SECS or build.lock-timeout", err
-                )
+                self.assertIn("which is building the driver; wait longer with --lock-timeout SECS or build.lock-timeout", err)
         self.let_on()
         self.end(held, 0)
 

@@ -56,9 +56,7 @@ class Unpack(unittest.TestCase):
 
     def test_several_components_make_one_tree(self) -> None:
         self.unpack(archive("one", "c", FILES), archive("two", "d", {"bin/other": b"other"}))
-        found = {
-            path.relative_to(self.tree).as_posix(): path.read_bytes() for path in self.tree.rglob("*") if path.is_file()
-        }
+        found = {path.relative_to(self.tree).as_posix(): path.read_bytes() for path in self.tree.rglob("*") if path.is_file()}
         self.assertEqual(found, FILES | {"bin/other": b"other"})
 
     def test_executables_are_executable_and_others_are_not(self) -> None:
@@ -135,13 +133,23 @@ class Unpack(unittest.TestCase):
 
     def test_a_full_disk_names_the_file(self) -> None:
         full = OSError(28, "No space left on device")
-        with mock.patch("os.write", side_effect=full), self.assertRaises(OSError) as caught:
+        with mock.patch("unpack.open", side_effect=full, create=True), self.assertRaises(OSError) as caught:
             self.unpack(archive("a", "c", FILES))
         self.assertEqual(caught.exception.filename, f"{self.tree}/bin/tool")
 
     def test_too_much_is_refused(self) -> None:
         with mock.patch.object(unpack, "UNPACKED_BYTES_MAX", 100_000):
             self.refuses(archive("a", "c", FILES), "too large")
+
+    def test_sizes_that_no_file_has_are_refused(self) -> None:
+        for size in (-1, 1 << 40, 1 << 80):
+            for kind in (tarfile.REGTYPE, tarfile.GNUTYPE_LONGNAME):
+                with self.subTest(size=size, kind=kind):
+                    self.setUp()
+                    liar = member("a/c/liar", kind)
+                    liar.size = size
+                    header = liar.tobuf(tarfile.GNU_FORMAT)
+                    self.refuses(lzma.compress(header + bytes(2 * tarfile.BLOCKSIZE)), "not sound")
 
     def test_too_many_are_refused(self) -> None:
         with mock.patch.object(unpack, "MEMBERS_MAX", 3):

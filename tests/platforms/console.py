@@ -18,9 +18,7 @@ STUCK_SECONDS = 60
 CTRL_C = b"\x03"
 
 
-def exit_code_after_ctrl_c(
-    command: list[str], environment: Mapping[str, str], until_ready: Callable[[], object]
-) -> int:
+def exit_code_after_ctrl_c(command: list[str], environment: Mapping[str, str], until_ready: Callable[[], object]) -> int:
     """Starts a program at a terminal of its own, and types Ctrl-C when it is ready; gives its exit code."""
     ours, theirs = pty.openpty()
 

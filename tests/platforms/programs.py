@@ -16,8 +16,7 @@ import foreign
 import wine
 
 sys.path.insert(0, str(foreign.ROOT / "src" / "bootstrap"))
-import bootstrap
-from toolchain import Toolchain
+import toolchain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,16 +63,15 @@ class Place:
     def of_the_launcher(self) -> dict[str, str]:
         """What the launcher would tell the driver; with its own fingerprint of the sources."""
         rustc, version, host = "Z:\\no\\rustc.exe", "rustc 1.96.0", "x86_64-pc-windows-gnu"
-        tools = Toolchain(rustc, wine.path(self.home / "cargo.bat"), version, host, "local")
         return {
+            "BOOTSTRAP_STAGE0": "local",
+            "BOOTSTRAP_CARGO": wine.path(self.home / "cargo.bat"),
+            "BOOTSTRAP_RUSTC": rustc,
+            "BOOTSTRAP_RUSTC_VERSION": version,
+            "BOOTSTRAP_HOST": host,
+            "BOOTSTRAP_FINGERPRINT": toolchain.fingerprint(str(foreign.ROOT), rustc, version),
             "BOOTSTRAP_ROOT": wine.path(foreign.ROOT),
             "BOOTSTRAP_BUILD_DIR": wine.path(self.build_dir),
-            "BOOTSTRAP_FINGERPRINT": bootstrap.fingerprint_of(str(foreign.ROOT), tools),
-            "BOOTSTRAP_STAGE0": tools.stage0,
-            "BOOTSTRAP_CARGO": tools.cargo,
-            "BOOTSTRAP_RUSTC": tools.rustc,
-            "BOOTSTRAP_RUSTC_VERSION": tools.version,
-            "BOOTSTRAP_HOST": tools.host,
             # No Python for Windows is here: whoever is started in its place refuses the launcher's path as a command.
             "BOOTSTRAP_PYTHON": wine.path(self.programs / "bootstrap.exe"),
         }
@@ -182,9 +180,7 @@ def a_driver_whose_sources_changed_hands_on_what_becomes_of_its_successor(place:
 
 def a_killed_driver_takes_its_cargo_along_and_what_that_has_started(place: Place) -> None:
     """By the job object; and the lock is free for the next."""
-    with subprocess.Popen(
-        place.driver("check"), env=place.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as driver:
+    with subprocess.Popen(place.driver("check"), env=place.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as driver:
         place.until_registered(place.child_folder, 1)
         [entry] = place.sessions(place.build_dir / "session")
         killed = place.run([str(foreign.WINE), "taskkill", "/f", "/pid", str(entry["record"]["pid"])])

@@ -21,9 +21,7 @@ from dist_server import archive
 
 FILES = 30_000
 ROUNDS = 5
-WORDS = [
-    f"{left}{right}" for left in ("pub ", "impl ", "the ", "a_", "&") for right in ("fn", "str", "list", "of", "x")
-]
+WORDS = [f"{left}{right}" for left in ("pub ", "impl ", "the ", "a_", "&") for right in ("fn", "str", "list", "of", "x")]
 
 
 def texts() -> dict[str, bytes]:

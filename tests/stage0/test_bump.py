@@ -27,8 +27,7 @@ class Bump(Case):
         shared = ("--set", f"build.cache-dir={self.top / 'shared'}")
         builds = [("--build-dir", str(self.top / name)) for name in ("first", "second")]
         held = {
-            command: self.start_held(command, *build, *shared)
-            for command, build in zip(("check", "build"), builds, strict=True)
+            command: self.start_held(command, *build, *shared) for command, build in zip(("check", "build"), builds, strict=True)
         }
         since = len(self.checkout.logged())
         self.checkout.release("new")

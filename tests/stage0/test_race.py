@@ -75,9 +75,7 @@ class TwoCheckouts(Case):
             for checkout in (self.checkout, other):
                 checkout.server.requests.clear()
             runs = [
-                checkout.start(*command)
-                for command in (("fmt", "--check"), ("tidy",))
-                for checkout in (self.checkout, other)
+                checkout.start(*command) for command in (("fmt", "--check"), ("tidy",)) for checkout in (self.checkout, other)
             ]
             said = self.end_all(runs)
             requests = self.checkout.server.requests + other.server.requests

@@ -110,7 +110,7 @@ fn become_it(mut command: Command) -> io::Result<u8> {
     Ok(u8::try_from(command.status()?.code().unwrap_or(1)).unwrap_or(1))
 }
 
-/// Hashes the driver's sources and its compiler, as the launcher does; its text (`bootstrap.py`) says how exactly.
+/// Hashes the driver's sources and its compiler, as the launcher does; its text (`toolchain.py`) says how exactly.
 ///
 /// # Errors
 /// Where they cannot be read.
