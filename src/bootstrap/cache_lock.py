@@ -71,9 +71,10 @@ def describe(record_path: str) -> tuple[str, str]:
     try:
         with open(record_path, encoding="utf-8") as file:
             record = json.loads(file.read(RECORD_BYTES_MAX))
-        running = max(0, int(time.time() - record["since_unix_ms"] / 1000))
-        who = f"{record['command']} (pid {record['pid']}, running {running}s), which is {record['doing']}"
-        return str(record["pid"]), who
+        minutes, seconds = divmod(max(0, int(time.time() - record["since_unix_ms"] / 1000)), 60)
+        running = f"{minutes}m{seconds:02}s" if minutes else f"{seconds}s"
+        doing = f", which is {record['doing']}" if "doing" in record else ""
+        return str(record["pid"]), f"{record['command']} (pid {record['pid']}, running {running}){doing}"
     except (OSError, ValueError, KeyError, TypeError):
         return "unknown", f"another ./x (not named in {record_path})"
 
