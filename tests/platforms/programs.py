@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -87,8 +88,16 @@ class Place:
         (self.home / "cargo.bat").write_text("".join(f"{line}\r\n" for line in lines))
 
     def run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
-        """Runs a program to its end."""
-        return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+        """Runs a program to its end.
+
+        What it says goes to files. A pipe would stay open after its end: where it is the first to run, wine starts its
+        services with it, which inherit what it has and stay for as long as another program runs.
+        """
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            ended = subprocess.run(command, env=self.environment, stdout=out, stderr=err, timeout=STUCK_SECONDS, check=False)
+            out.seek(0)
+            err.seek(0)
+            return subprocess.CompletedProcess(command, ended.returncode, out.read(), err.read())
 
     def sessions(self, folder: Path) -> list[dict[str, Any]]:
         """Who is registered there; nobody where there is no registry yet."""
