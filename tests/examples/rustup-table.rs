@@ -1,6 +1,6 @@
 //! Plays what goes wrong around one rustup, with and without shims, and prints how often it does.
 //!
-//! `cargo run --package process-tests --example rustup-table [ROUNDS]`
+//! `cargo run --package process-tests --example rustup-table [ROUNDS [NAME]]`: only what has NAME in its name, if it is given.
 
 #![expect(clippy::print_stdout, reason = "a table is what this is for")]
 
@@ -13,10 +13,11 @@ fn main() {
         return;
     }
     let rounds: u32 = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(20);
+    let named = std::env::args().nth(2).unwrap_or_default();
     println!("failed rounds of {rounds}\n");
     println!("| scenario | rustup alone | with shims |\n| --- | ---: | ---: |");
     let mut reasons = Vec::new();
-    for scenario in SCENARIOS {
+    for scenario in SCENARIOS.iter().filter(|s| s.name.contains(&named)) {
         let failures = [Stands::Nothing, Stands::Shims].map(|stands| {
             let failed = (0..rounds).filter_map(|_| (scenario.play)(&Home::new(stands)).err());
             let failed: Vec<_> = failed.collect();
