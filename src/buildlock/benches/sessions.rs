@@ -158,12 +158,13 @@ mod tables {
         for _ in 0..rounds / 10 {
             act();
         }
-        let timed = |_| {
-            let start = Instant::now();
-            act();
-            start.elapsed()
-        };
-        (0..rounds).map(timed).collect()
+        (0..rounds).map(|_| timed(&mut act)).collect()
+    }
+
+    fn timed(mut act: impl FnMut()) -> Duration {
+        let start = Instant::now();
+        act();
+        start.elapsed()
     }
 
     fn take_and_leave(registry: &Registry, mode: Mode) {
@@ -173,26 +174,38 @@ mod tables {
 
     fn free_lock(folder: &Path) {
         head("a free lock, taken and left");
-        let bare = folder.join("bare");
-        let times = measure(ROUNDS, || {
-            let file = waiter::open(&bare);
-            flock(&file, FlockOperation::LockExclusive);
-            drop(file);
-        });
-        row("bare: open, flock, close", times);
-        let times = measure(ROUNDS, || {
-            let file = waiter::open(&folder.join("made"));
-            flock(&file, FlockOperation::LockExclusive);
-            drop(std::fs::remove_file(folder.join("made")));
-            drop(file);
-        });
-        row("bare: create, flock, unlink, close", times);
         let registry = Registry::open(folder.join("session")).expect("a registry");
-        for mode in [Mode::Shared, Mode::Exclusive] {
-            row(
-                &format!("session, {mode}"),
-                measure(ROUNDS, || take_and_leave(&registry, mode)),
-            );
+        let mut acts: [(&str, &mut dyn FnMut()); 5] = [
+            ("bare: open, flock, close", &mut || {
+                let file = waiter::open(&folder.join("bare"));
+                flock(&file, FlockOperation::LockExclusive);
+            }),
+            ("bare: create, flock, unlink, close", &mut || {
+                let file = waiter::open(&folder.join("made"));
+                flock(&file, FlockOperation::LockExclusive);
+                drop(std::fs::remove_file(folder.join("made")));
+            }),
+            ("bare: the same, and another file written", &mut || {
+                let file = waiter::open(&folder.join("made"));
+                flock(&file, FlockOperation::LockExclusive);
+                drop(std::fs::write(folder.join("written"), [b'x'; 300]));
+                drop(std::fs::remove_file(folder.join("made")));
+                drop(std::fs::remove_file(folder.join("written")));
+            }),
+            ("session, shared", &mut || take_and_leave(&registry, Mode::Shared)),
+            ("session, exclusive", &mut || {
+                take_and_leave(&registry, Mode::Exclusive);
+            }),
+        ];
+        let mut times = acts.each_ref().map(|_| Vec::new());
+        // In turn, because what a file system needs for a new file changes with what was removed just before.
+        for _ in 0..ROUNDS {
+            for ((_, act), times) in acts.iter_mut().zip(&mut times) {
+                times.push(timed(act));
+            }
+        }
+        for ((what, _), times) in acts.iter().zip(times) {
+            row(what, times);
         }
         say("");
     }
