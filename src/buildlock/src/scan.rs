@@ -7,7 +7,7 @@
 //! holds. So a session that was seen may be gone by the end of a scan, but none can have come, and none was granted. Only
 //! [`may_be_over`] looks without the gate.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use crate::gate::Gate;
 use crate::protocol::{self, Write};
@@ -20,6 +20,10 @@ const PROBES_MAX: usize = 64;
 /// One of so many readers lists the folder although it need not: what killed readers left must not pile up where no mutator
 /// comes.
 const READERS_PER_LISTING: u64 = 64;
+
+/// The others look at those that came just before, for the same reason: at so many, or as far as this many in a row are gone.
+const NEIGHBOURS: usize = 4;
+const GONE_IN_A_ROW: usize = 2;
 
 /// What the kernel says of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -105,6 +109,7 @@ pub fn first<V: View>(view: &mut V, gate: &Gate, me: &Claim) -> Result<(Decision
     let mut ahead = if me.mode == Mode::Exclusive || me.ticket.0.is_multiple_of(READERS_PER_LISTING) {
         view.registered()?
     } else {
+        sweep_just_before(view, gate.exclusive.0 + 1..me.ticket.0)?;
         // Of those that have come since the last mutator none is in a reader's way, however many they are.
         registered_in(view, gate.floor.0..=gate.exclusive.0)?
     };
@@ -148,6 +153,22 @@ pub fn may_be_over<V: View>(view: &mut V, me: &Claim, on: Ticket) -> Result<bool
     // What stands in a stranger's way does so until it is gone; or until its record can be read, if it could not.
     let blocker = probe(view, on)?;
     Ok(blocker.is_none_or(|living| !blocks_stranger(&living.claim, me)))
+}
+
+/// Removes what the last of these left if they were killed, as an editor kills its checks.
+fn sweep_just_before<V: View>(view: &mut V, readers: Range<u64>) -> Result<(), V::Error> {
+    let mut gone = 0;
+    for ticket in readers.rev().take(NEIGHBOURS).map(Ticket) {
+        gone = if probe(view, ticket)?.is_some() {
+            0
+        } else {
+            gone + 1
+        };
+        if gone == GONE_IN_A_ROW {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// The tickets of a range, or those of them that are registered.

@@ -229,13 +229,32 @@ fn a_reader_does_not_look_at_the_readers_that_came_since_the_last_mutator() {
         first_of(&mut table, beside(0), &me),
         (Decision::Granted, Ahead::new())
     );
-    assert_eq!((table.probed.len(), table.listed), (0, 0));
+    // Only whether those just before it have died.
+    let just_before = [200, 199, 198, 197];
+    assert_eq!((&table.probed[..], table.listed), (&just_before[..], 0));
+    table.probed.clear();
     let ahead = tickets(&[1, 2]);
     assert_eq!(first_of(&mut table, beside(2), &me), (Decision::Granted, ahead));
-    assert_eq!((&table.probed[..], table.listed), (&[2, 1][..], 0));
+    assert_eq!((&table.probed[4..], table.listed), (&[2, 1][..], 0));
     // A mutator does, as far as the nearest.
     let (decision, ahead) = first_of(&mut table, beside(0), &stranger(201, Mode::Exclusive));
     assert_eq!((decision, ahead.len()), (Decision::Wait(Ticket(199)), 199));
+}
+
+#[test]
+fn a_reader_sweeps_those_just_before_it_and_goes_no_further_than_two_that_are_gone() {
+    let mut table = Table::default().dead(3).dead(5).dead(8);
+    let mut since = |mutator, me| {
+        let gate = Gate {
+            exclusive: Ticket(mutator),
+            ..gate(me, me, 0)
+        };
+        first_of(&mut table, gate, &stranger(me, Mode::Shared));
+        (std::mem::take(&mut table.probed), table.sessions.len())
+    };
+    assert_eq!(since(1, 9), (vec![8, 7], 2));
+    assert_eq!(since(1, 6), (vec![5, 4], 1));
+    assert_eq!(since(3, 5), (vec![4], 1));
 }
 
 #[test]
