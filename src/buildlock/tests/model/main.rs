@@ -13,6 +13,7 @@
 mod agreement;
 mod bell;
 mod cast;
+mod crashes;
 mod faults;
 mod faulty;
 mod files;
@@ -89,6 +90,18 @@ mod long {
     #[ignore = "takes minutes"]
     fn nothing_goes_wrong_between_a_pair_and_two_strangers_one_of_whom_upgrades() {
         search("every write, a pair and two strangers, one of whom upgrades");
+    }
+
+    #[test]
+    #[ignore = "takes minutes"]
+    fn nothing_goes_wrong_between_a_pair_and_two_strangers_one_of_whom_downgrades() {
+        search("every write, a pair and two strangers, one of whom downgrades");
+    }
+
+    #[test]
+    #[ignore = "takes minutes"]
+    fn nothing_goes_wrong_in_a_tree_of_four() {
+        search("every write, a tree of four");
     }
 }
 

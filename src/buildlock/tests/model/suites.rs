@@ -62,7 +62,7 @@ pub(crate) const SHORT: [Suite; 6] = [
 ];
 
 /// Searched on demand: `cargo test --release --test model -- --ignored`.
-pub(crate) const LONG: [Suite; 7] = [
+pub(crate) const LONG: [Suite; 9] = [
     Suite {
         name: "every write, two pairs",
         casts: two_pairs,
@@ -112,6 +112,20 @@ pub(crate) const LONG: [Suite; 7] = [
         kills: 1,
         give_ups: 0,
     },
+    Suite {
+        name: "every write, a pair and two strangers, one of whom downgrades",
+        casts: a_pair_and_two_of_whom_one_downgrades,
+        grain: Grain::Write,
+        kills: 1,
+        give_ups: 0,
+    },
+    Suite {
+        name: "every write, a tree of four",
+        casts: a_tree_of_four,
+        grain: Grain::Write,
+        kills: 1,
+        give_ups: 1,
+    },
 ];
 
 impl Suite {
@@ -151,6 +165,27 @@ const TRIPLES: [&str; 14] = [
     "Ekdw(Skw(E))",
     "Ekdw(Ekw(S))",
     "Ekdw(Ekw(E))",
+];
+/// A parent with three children, with a child and a child that has one, with a child that has two.
+const FOURS: [&str; 18] = [
+    "Skw(S)(E)(E)",
+    "Skw(E)(E)(E)",
+    "Ekdw(S)(S)(E)",
+    "Ekdw(S)(E)(E)",
+    "SkEw(S)(E)(E)",
+    "SEdkw(S)(E)(E)",
+    "Skw(Skw(E))(E)",
+    "Skw(Ekw(S))(E)",
+    "Skw(SkEw(E))(E)",
+    "Skw(Edkw(E))(S)",
+    "SkEw(Skw(E))(E)",
+    "Ekdw(Skw(E))(S)",
+    "Ekdw(Ekw(E))(E)",
+    "Skw(Skw(E)(S))",
+    "Skw(Skw(E)(E))",
+    "Skw(Ekw(S)(E))",
+    "Ekdw(Skw(E)(E))",
+    "Ekdw(Ekw(S)(E))",
 ];
 
 /// Every unordered choice of two.
@@ -212,6 +247,14 @@ fn a_pair_and_two_strangers() -> Vec<String> {
 
 fn a_pair_and_two_of_whom_one_upgrades() -> Vec<String> {
     beside(&PAIRS, &["S SE", "E SE", "SE SE"])
+}
+
+fn a_pair_and_two_of_whom_one_downgrades() -> Vec<String> {
+    beside(&PAIRS, &["S Ed", "E Ed", "SE Ed", "Ed Ed"])
+}
+
+fn a_tree_of_four() -> Vec<String> {
+    FOURS.map(str::to_owned).to_vec()
 }
 
 fn three_deep() -> Vec<String> {
