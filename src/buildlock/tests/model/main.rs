@@ -17,6 +17,7 @@ mod crashes;
 mod faults;
 mod faulty;
 mod files;
+mod forests;
 mod glance;
 mod invariants;
 mod look;
@@ -102,6 +103,36 @@ mod long {
     #[ignore = "takes minutes"]
     fn nothing_goes_wrong_in_a_tree_of_four() {
         search("every write, a tree of four");
+    }
+
+    #[test]
+    #[ignore = "takes minutes"]
+    fn nothing_goes_wrong_in_a_tree_of_five() {
+        search("every write, a tree of five");
+    }
+
+    #[test]
+    #[ignore = "takes minutes"]
+    fn nothing_goes_wrong_in_any_cast_of_up_to_three() {
+        search("every transition, every cast of up to three");
+    }
+
+    #[test]
+    #[ignore = "takes minutes"]
+    fn nothing_goes_wrong_in_any_tree_of_four() {
+        search("every transition, every tree of four");
+    }
+
+    #[test]
+    #[ignore = "takes minutes"]
+    fn nothing_goes_wrong_in_any_two_trees_of_four() {
+        search("every transition, every cast of four in two trees");
+    }
+
+    #[test]
+    #[ignore = "takes minutes"]
+    fn nothing_goes_wrong_in_any_three_trees_of_four() {
+        search("every transition, every cast of four in three trees");
     }
 }
 
