@@ -239,6 +239,28 @@ fn whether_a_folder_can_lock_is_tried_when_it_is_made_and_not_again() {
 }
 
 #[test]
+fn a_waiter_for_whom_nothing_changes_keeps_out_of_the_gate_and_blocks_one_thread() {
+    let mut world = World::new().beside(Mode::Exclusive);
+    let mut holder = world.other.take();
+    let mut looks = 0;
+    fail_call(None);
+    let request = request(Mode::Shared).notice_after(Duration::ZERO).on_wait(|_| {
+        looks += 1;
+        if looks == 2 {
+            holder.take().unwrap().release().unwrap();
+        }
+    });
+    let session = Session::acquire(&world.registry, request).unwrap();
+    let calls = calls_made();
+    let count = |what| calls.iter().filter(|call| **call == what).count();
+    assert!(looks >= 2);
+    assert_eq!(count("start to wait"), 1);
+    // To register, and to be granted.
+    assert_eq!(count("read gate"), 2);
+    drop(session);
+}
+
+#[test]
 fn opening() {
     fails_well(World::new, |world| Registry::open(world.folder()));
 }
