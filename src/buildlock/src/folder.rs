@@ -51,7 +51,9 @@ impl Folder {
 
     /// Opens a folder that is there.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let why = sys::not_private(path).map_err(|e| Error::io("cannot look at the lock folder", path, e))?;
+        let why = faults::check("look at folder")
+            .and_then(|()| sys::not_private(path))
+            .map_err(|e| Error::io("cannot look at the lock folder", path, e))?;
         if let Some(why) = why {
             return Err(
                 Error::new(ErrorKind::NotPrivate, "refusing to use the lock folder")
@@ -62,8 +64,9 @@ impl Folder {
         // Absolute, so that a change of the working directory does not lose it.
         let path =
             std::path::absolute(path).map_err(|e| Error::io("cannot find the lock folder", path, e))?;
-        let owner =
-            sys::owner_to_give(&path).map_err(|e| Error::io("cannot look at the lock folder", &path, e))?;
+        let owner = faults::check("look whose folder")
+            .and_then(|()| sys::owner_to_give(&path))
+            .map_err(|e| Error::io("cannot look at the lock folder", &path, e))?;
         Ok(Self { path, owner })
     }
 
@@ -111,14 +114,16 @@ impl Folder {
     /// When the gate was last written: each registration and each grant does.
     pub(crate) fn gate_changed(&self) -> Result<SystemTime> {
         let path = self.path.join("gate");
-        std::fs::metadata(&path)
+        faults::check("look when gate changed")
+            .and_then(|()| std::fs::metadata(&path))
             .and_then(|m| m.modified())
             .map_err(|e| Error::io("cannot look at the lock folder's gate", &path, e))
     }
 
     /// When a file was last added to the folder, removed, or replaced: each change of a record does that.
     pub(crate) fn changed(&self) -> Result<SystemTime> {
-        std::fs::metadata(&self.path)
+        faults::check("look when folder changed")
+            .and_then(|()| std::fs::metadata(&self.path))
             .and_then(|m| m.modified())
             .map_err(|e| Error::io("cannot look at the lock folder", &self.path, e))
     }
@@ -222,12 +227,7 @@ impl Folder {
             return Ok(Liveness::Gone);
         };
         // A lock that is free is no sign of death where its file lost its name meanwhile: its session let go.
-        let look = |free| {
-            Ok((
-                free,
-                free && faults::check("look at lock").and_then(|()| sys::is_removed(&file))?,
-            ))
-        };
+        let look = |free| Ok((free, free && sys::is_removed(&file)?));
         match sys::try_lock_shared(&file).and_then(look) {
             Ok((true, true)) => Ok(Liveness::Gone),
             Ok((true, false)) => Ok(Liveness::Dead),

@@ -7,10 +7,11 @@
 //! 2. A **stranger** (no living, granted ancestor) waits for a conflicting record that is granted, or that waits with a
 //!    lower ticket. Hence the order is first in, first out.
 //! 3. A **covered** request (a living ancestor holds at least the mode asked for) waits for conflicting granted records only,
-//!    and not for shared ones outside the descendants of that ancestor: those were settled when the ancestor was granted.
+//!    and not for shared ones outside the descendants of the nearest such ancestor: those were settled when it was granted.
 //! 4. An **upgrade** (nested, but not covered) waits for conflicting granted records and for earlier waiting upgrades, not
-//!    for waiting strangers: they may be waiting for its own ancestor. It passes a shared hold whose own tree has a later,
-//!    still waiting upgrade, because two trees that upgrade at once would otherwise wait for each other for ever.
+//!    for waiting strangers: they may be waiting for its own ancestor.
+//! 5. Every nested request passes a shared hold whose own tree has a later request for the exclusive hold that still waits:
+//!    two trees that upgrade at once, be it below one mutator, would otherwise wait for each other for ever.
 //!
 //! Kinship goes by [`SessionId`], never by ticket: a session's record has a new ticket after a downgrade, and the session
 //! is still its children's parent.
@@ -211,11 +212,13 @@ fn blocks(other: &Claim, me: &Claim, kinship: &Kinship, claims: &[Claim]) -> boo
     }
     if other.granted() {
         let shared = other.mode == Mode::Shared;
-        match kinship {
-            Kinship::Stranger => true,
-            Kinship::Covered(by) => !shared || by.iter().any(|&s| other.ancestors.contains(&s)),
-            Kinship::Upgrade => !shared || !lets_upgrades_pass(other, me, claims),
-        }
+        let settled = match kinship {
+            Kinship::Stranger => return true,
+            // Who does not descend from all that cover me does not descend from the nearest.
+            Kinship::Covered(by) => by.iter().any(|s| !other.ancestors.contains(s)),
+            Kinship::Upgrade => false,
+        };
+        !shared || !settled && !lets_nested_pass(other, me, claims)
     } else {
         other.ticket < me.ticket
             && match kinship {
@@ -226,8 +229,8 @@ fn blocks(other: &Claim, me: &Claim, kinship: &Kinship, claims: &[Claim]) -> boo
     }
 }
 
-/// Whether the tree of a shared hold has itself asked for an upgrade, later than `me`, and so gave up its snapshot.
-fn lets_upgrades_pass(hold: &Claim, me: &Claim, claims: &[Claim]) -> bool {
+/// Whether the tree of a shared hold has itself asked for the exclusive one, later than `me`, and so gave up its snapshot.
+fn lets_nested_pass(hold: &Claim, me: &Claim, claims: &[Claim]) -> bool {
     claims.iter().any(|c| {
         !c.granted() && c.mode == Mode::Exclusive && c.ticket > me.ticket && c.is_in_tree_of(hold.session)
     })

@@ -7,11 +7,12 @@
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use buildlock::faults::{calls_made, fail_call};
-use buildlock::{ErrorKind, Mode, Registry, Request, Session, Ticket, Timeout};
+use buildlock::{Ancestry, ErrorKind, Mode, Registry, Request, SESSION_VARIABLE, Session, Ticket, Timeout};
 use rustix::io::Errno;
 use tempfile::TempDir;
 
@@ -114,6 +115,15 @@ impl World {
 
 fn request(mode: Mode) -> Request<'static> {
     Request::new(mode, "test")
+}
+
+/// The request of a process that `parent` started.
+fn under<'a>(parent: &Session, request: Request<'a>) -> Request<'a> {
+    let mut command = Command::new("child");
+    parent.name(&mut command);
+    let name = command.get_envs().find(|(key, _)| *key == SESSION_VARIABLE);
+    let name = name.unwrap().1.unwrap().to_str().unwrap();
+    request.ancestry(Ancestry::parse(name))
 }
 
 fn files(folder: &Path) -> Vec<String> {
@@ -229,6 +239,28 @@ fn whether_a_folder_can_lock_is_tried_when_it_is_made_and_not_again() {
 }
 
 #[test]
+fn a_waiter_for_whom_nothing_changes_keeps_out_of_the_gate_and_blocks_one_thread() {
+    let mut world = World::new().beside(Mode::Exclusive);
+    let mut holder = world.other.take();
+    let mut looks = 0;
+    fail_call(None);
+    let request = request(Mode::Shared).notice_after(Duration::ZERO).on_wait(|_| {
+        looks += 1;
+        if looks == 2 {
+            holder.take().unwrap().release().unwrap();
+        }
+    });
+    let session = Session::acquire(&world.registry, request).unwrap();
+    let calls = calls_made();
+    let count = |what| calls.iter().filter(|call| **call == what).count();
+    assert!(looks >= 2);
+    assert_eq!(count("start to wait"), 1);
+    // To register, and to be granted.
+    assert_eq!(count("read gate"), 2);
+    drop(session);
+}
+
+#[test]
 fn opening() {
     fails_well(World::new, |world| Registry::open(world.folder()));
 }
@@ -254,6 +286,29 @@ fn acquiring_beside_a_reader() {
     fails_well(
         || World::new().beside(Mode::Shared),
         |world| acquire_into(world, request(Mode::Shared)),
+    );
+}
+
+#[test]
+fn acquiring_more_than_a_parent_holds() {
+    fails_well(
+        || World::new().beside(Mode::Shared),
+        |world| {
+            let request = under(world.other.as_ref().unwrap(), request(Mode::Exclusive));
+            acquire_into(world, request)
+        },
+    );
+}
+
+#[test]
+fn waiting_for_more_than_a_parent_holds() {
+    let acquire_and_release = |world: &mut World, request: Request<'_>| {
+        let request = under(world.session.as_ref().unwrap(), request);
+        Session::acquire(&world.registry, request)?.release()
+    };
+    fails_well(
+        || World::holding(Mode::Shared).beside(Mode::Shared),
+        |world| acquire_after_wait(world, acquire_and_release, Mode::Exclusive),
     );
 }
 

@@ -179,6 +179,20 @@ fn a_mutator_that_panics_leaves_the_mark() {
     assert!(place.registry.snapshot().unwrap().unfinished.is_none());
 }
 
+// On Windows a folder with open files cannot be removed.
+#[cfg(unix)]
+#[test]
+fn a_hold_in_a_folder_that_was_made_anew_is_not_turned_into_one_in_the_new() {
+    let place = Place::new();
+    let mut session = place.hold(Mode::Exclusive).unwrap();
+    fs::remove_dir_all(&place.folder).unwrap();
+    let anew = Registry::open(&place.folder).unwrap();
+    anew.snapshot().unwrap();
+    let error = session.downgrade().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Lost, "{error}");
+    assert_eq!(anew.snapshot().unwrap().entries.len(), 0);
+}
+
 #[cfg(unix)]
 #[test]
 fn files_can_be_read_by_all_who_can_enter_the_folder() {

@@ -47,6 +47,8 @@ struct Grant {
     ticket: u64,
     from: u64,
     to: u64,
+    /// From when on it surely was no more. Of one whose process ended before it could tell that is not known.
+    over: u64,
 }
 
 /// A claim that was granted.
@@ -119,7 +121,7 @@ fn claims_of(
 ) -> Vec<Claim> {
     let mut claims: Vec<Claim> = Vec::new();
     let mut let_go = Vec::new();
-    for line in lines {
+    for (nth, line) in lines.iter().enumerate() {
         match &line.note {
             Note::Asks {
                 mode,
@@ -145,6 +147,7 @@ fn claims_of(
                     ticket: *ticket,
                     from: line.ns,
                     to: end.max(line.ns),
+                    over: u64::MAX,
                 });
             }
             Note::Refused { claim, error } => {
@@ -153,7 +156,16 @@ fn claims_of(
                 let error = error.iter().map(|e| format!("{actor} was refused: {e}"));
                 findings.violations.extend(error);
             }
-            Note::LetsGo { claim } => let_go.push((*claim as usize - 1, line.ns)),
+            Note::LetsGo { claim } => {
+                // Several claims may be let go of together, each noted before the first of them is.
+                let mut later = lines[nth..].iter();
+                let next = later.find(|line| !matches!(line.note, Note::LetsGo { .. }));
+                let_go.push((
+                    *claim as usize - 1,
+                    line.ns,
+                    next.map_or(u64::MAX, |line| line.ns),
+                ));
+            }
             Note::Works { .. } | Note::Kills { .. } | Note::Dies => {}
         }
     }
@@ -163,9 +175,9 @@ fn claims_of(
             .to
             .max(worked_until.get(&grant.session).copied().unwrap_or(0));
     }
-    for (claim, ns) in let_go {
+    for (claim, to, over) in let_go {
         if let Some(grant) = &mut claims[claim].grant {
-            grant.to = ns;
+            (grant.to, grant.over) = (to, over);
         }
     }
     claims
@@ -258,7 +270,8 @@ impl Hold<'_> {
         if upgrades.iter().any(|c| waited(&c)) {
             return true;
         }
-        // What a relative's exclusive hold passed is settled for those whom it covers.
+        // What a relative's exclusive hold passed is settled for those whom it covers: as long as it may have stood, for what
+        // is noted of it ends before it does.
         let relatives = self.claim.ancestors.iter().chain([&self.grant.session]);
         relatives
             .filter_map(|session| exclusive_of.get(session))
@@ -266,7 +279,7 @@ impl Hold<'_> {
             .any(|cover| {
                 cover.grant.ticket != self.grant.ticket
                     && cover.grant.from < self.grant.from
-                    && cover.grant.to > self.claim.asked
+                    && cover.grant.over > self.claim.asked
                     && cover.was_let_pass(other, upgrades, exclusive_of)
             })
     }
@@ -277,6 +290,7 @@ impl Hold<'_> {
             ticket,
             from,
             to,
+            over: _,
         } = self.grant;
         format!(
             "{} ({}, session {session} under {:?}, ticket {ticket}, asked {}, held {from} to {to})",
@@ -388,6 +402,37 @@ mod tests {
         assert_eq!((check(&all).violations.len(), check(&all).passed), (0, 1));
         let too_late = actor("right.1", Exclusive, &[2], 4, [12, 52, 55]);
         assert_eq!(violations(&[left, right, left_child, too_late]), 1);
+    }
+
+    #[test]
+    fn a_mutator_covers_its_children_until_it_has_surely_let_go() {
+        let right = actor("right", Shared, &[], 2, [1, 2, 60]);
+        let mut right_child = actor("right.1", Exclusive, &[2], 5, [4, 15, 0]);
+        right_child.1.truncate(1);
+        let error = None;
+        right_child.1.push(Line {
+            ns: 15,
+            note: Note::Refused { claim: 1, error },
+        });
+        let left = actor("left", Shared, &[], 1, [1, 2, 50]);
+        let grandchild = actor("left.1.1", Exclusive, &[1, 3], 4, [21, 22, 23]);
+        let with_next_note_at = |ns| {
+            let mut cover = actor("left.1", Exclusive, &[1], 3, [3, 10, 20]);
+            cover.1.push(Line { ns, note: Note::Dies });
+            violations(&[
+                left.clone(),
+                right.clone(),
+                right_child.clone(),
+                cover,
+                grandchild.clone(),
+            ])
+        };
+        assert_eq!(
+            with_next_note_at(30),
+            0,
+            "it may have let go after its child had asked"
+        );
+        assert_eq!(with_next_note_at(21), 1, "it let go before");
     }
 
     #[test]

@@ -156,6 +156,24 @@ fn siblings_that_both_write_go_one_after_the_other() {
 }
 
 #[test]
+fn two_readers_below_one_mutator_that_both_want_to_write_go_one_after_the_other() {
+    play_with_control(HOLDER, |scene| {
+        let parent = scene.start("parent");
+        parent.acquire(Exclusive).expect_granted_at_once();
+        let first = parent.start_child("first", Bond::Named);
+        let second = parent.start_child("second", Bond::Named);
+        first.acquire(Shared).expect_granted_at_once();
+        second.acquire(Shared).expect_granted_at_once();
+        // The first waits for the second's snapshot, until the second asks as well, and so gives it up.
+        first.upgrade().expect_waiting();
+        second.upgrade().expect_waiting();
+        first.expect_granted();
+        first.release();
+        second.expect_granted();
+    });
+}
+
+#[test]
 fn a_name_that_nobody_alive_bears_makes_a_stranger() {
     play_with_control(HOLDER, |scene| {
         let (parent, stranger) = (scene.start("parent"), scene.start("stranger"));

@@ -157,6 +157,34 @@ fn a_covered_request_ignores_shared_holds_that_its_cover_passed_but_not_those_be
 }
 
 #[test]
+fn below_one_mutator_the_earlier_of_two_upgrades_passes() {
+    let claims = [
+        stranger(1, Exclusive, Granted),
+        claim(2, 2, &[1], Shared, Granted),
+        claim(3, 3, &[1], Shared, Granted),
+        claim(4, 2, &[1], Exclusive, Waiting),
+        claim(5, 3, &[1], Exclusive, Waiting),
+    ];
+    assert_eq!(decide(&claims, &claims[3]), Decision::Granted);
+    assert_eq!(decide(&claims, &claims[4]), wait(2));
+}
+
+#[test]
+fn what_the_nearest_cover_passed_is_settled_also_below_a_further_one() {
+    let claims = [
+        stranger(1, Exclusive, Granted),
+        claim(2, 2, &[1], Shared, Granted),
+        claim(3, 3, &[1], Shared, Granted),
+        claim(4, 2, &[1], Exclusive, Granted),
+        claim(5, 3, &[1], Exclusive, Waiting),
+    ];
+    let below_both = claim(6, 6, &[1, 2], Exclusive, Waiting);
+    assert_eq!(decide(&claims, &below_both), Decision::Granted);
+    let below_one = claim(7, 7, &[1], Exclusive, Waiting);
+    assert_eq!(decide(&claims, &below_one), wait(4));
+}
+
+#[test]
 fn an_upgrade_waits_for_other_readers() {
     let claims = [stranger(1, Shared, Granted), stranger(2, Shared, Granted)];
     assert_eq!(decide(&claims, &claim(3, 3, &[1], Exclusive, Waiting)), wait(2));

@@ -61,6 +61,10 @@ pub(crate) enum RuleFault {
     Cover,
     /// Nobody waits for those that wait.
     Fifo,
+    /// Two trees below one mutator that upgrade at once do not let each other pass.
+    CrossBelowCover,
+    /// A covered request waits for holds that were settled when the nearest cover was granted, if another cover is above them.
+    OuterCover,
     /// Kinship goes by a record's ticket instead of the session's id.
     KinshipByTicket,
 }

@@ -85,6 +85,26 @@ fn a_covered_request_that_waits_for_settled_holds_is_found() {
 }
 
 #[test]
+fn crossing_upgrades_below_one_mutator_that_do_not_pass_are_found() {
+    finds(
+        Fault::Rule(RuleFault::CrossBelowCover),
+        "Ekw(SE)(SE)",
+        Grain::Write,
+        must::PROGRESS,
+    );
+}
+
+#[test]
+fn a_covered_request_that_waits_for_what_was_settled_below_another_cover_is_found() {
+    finds(
+        Fault::Rule(RuleFault::OuterCover),
+        "Ekw(SEkw(E))(SE)",
+        Grain::Write,
+        must::PROGRESS,
+    );
+}
+
+#[test]
 fn waiters_that_do_not_queue_are_found() {
     finds(
         Fault::Rule(RuleFault::Fifo),

@@ -13,9 +13,11 @@
 mod agreement;
 mod bell;
 mod cast;
+mod crashes;
 mod faults;
 mod faulty;
 mod files;
+mod forests;
 mod glance;
 mod invariants;
 mod look;
@@ -89,6 +91,48 @@ mod long {
     #[ignore = "takes minutes"]
     fn nothing_goes_wrong_between_a_pair_and_two_strangers_one_of_whom_upgrades() {
         search("every write, a pair and two strangers, one of whom upgrades");
+    }
+
+    #[test]
+    #[ignore = "takes minutes"]
+    fn nothing_goes_wrong_between_a_pair_and_two_strangers_one_of_whom_downgrades() {
+        search("every write, a pair and two strangers, one of whom downgrades");
+    }
+
+    #[test]
+    #[ignore = "takes minutes"]
+    fn nothing_goes_wrong_in_a_tree_of_four() {
+        search("every write, a tree of four");
+    }
+
+    #[test]
+    #[ignore = "takes minutes"]
+    fn nothing_goes_wrong_in_a_tree_of_five() {
+        search("every write, a tree of five");
+    }
+
+    #[test]
+    #[ignore = "takes minutes"]
+    fn nothing_goes_wrong_in_any_cast_of_up_to_three() {
+        search("every transition, every cast of up to three");
+    }
+
+    #[test]
+    #[ignore = "takes minutes"]
+    fn nothing_goes_wrong_in_any_tree_of_four() {
+        search("every transition, every tree of four");
+    }
+
+    #[test]
+    #[ignore = "takes minutes"]
+    fn nothing_goes_wrong_in_any_two_trees_of_four() {
+        search("every transition, every cast of four in two trees");
+    }
+
+    #[test]
+    #[ignore = "takes minutes"]
+    fn nothing_goes_wrong_in_any_three_trees_of_four() {
+        search("every transition, every cast of four in three trees");
     }
 }
 

@@ -38,14 +38,20 @@ pub(crate) fn decide(claims: &[Claim], me: &Claim, fault: Option<RuleFault>) -> 
             return false;
         }
         if r.state == State::Granted {
-            let settled = !cover.is_empty() && shared && !r.ancestors.iter().any(|a| cover.contains(a));
+            let below = |cover: &SessionId| r.ancestors.contains(cover);
+            let not_settled = match fault {
+                Some(RuleFault::OuterCover) => cover.iter().any(below),
+                _ => cover.iter().all(below),
+            };
+            let settled = shared && !cover.is_empty() && !not_settled;
             let crossing = |u: &Claim| {
                 (u.session == r.session || u.ancestors.contains(&r.session))
                     && u.state == State::Waiting
                     && u.mode == Mode::Exclusive
                     && u.ticket > me.ticket
             };
-            let lets_pass = upgrade && shared && claims.iter().any(crossing);
+            let may_pass = upgrade || !cover.is_empty() && fault != Some(RuleFault::CrossBelowCover);
+            let lets_pass = may_pass && shared && claims.iter().any(crossing);
             !(settled && fault != Some(RuleFault::Cover) || lets_pass && fault != Some(RuleFault::Cross))
         } else {
             cover.is_empty()

@@ -1,6 +1,7 @@
 //! Which casts are searched, and how closely.
 
 use crate::cast::Cast;
+use crate::forests::{ALONE, four, up_to_three};
 use crate::invariants;
 use crate::search::Search;
 use crate::steps::Grain;
@@ -62,7 +63,7 @@ pub(crate) const SHORT: [Suite; 6] = [
 ];
 
 /// Searched on demand: `cargo test --release --test model -- --ignored`.
-pub(crate) const LONG: [Suite; 7] = [
+pub(crate) const LONG: [Suite; 14] = [
     Suite {
         name: "every write, two pairs",
         casts: two_pairs,
@@ -112,6 +113,55 @@ pub(crate) const LONG: [Suite; 7] = [
         kills: 1,
         give_ups: 0,
     },
+    Suite {
+        name: "every write, a pair and two strangers, one of whom downgrades",
+        casts: a_pair_and_two_of_whom_one_downgrades,
+        grain: Grain::Write,
+        kills: 1,
+        give_ups: 0,
+    },
+    Suite {
+        name: "every write, a tree of four",
+        casts: a_tree_of_four,
+        grain: Grain::Write,
+        kills: 1,
+        give_ups: 1,
+    },
+    Suite {
+        name: "every write, a tree of five",
+        casts: a_tree_of_five,
+        grain: Grain::Write,
+        kills: 1,
+        give_ups: 0,
+    },
+    Suite {
+        name: "every transition, every cast of up to three",
+        casts: || up_to_three().collect(),
+        grain: Grain::Transition,
+        kills: 1,
+        give_ups: 1,
+    },
+    Suite {
+        name: "every transition, every tree of four",
+        casts: || four(1).collect(),
+        grain: Grain::Transition,
+        kills: 1,
+        give_ups: 0,
+    },
+    Suite {
+        name: "every transition, every cast of four in two trees",
+        casts: || four(2).collect(),
+        grain: Grain::Transition,
+        kills: 1,
+        give_ups: 0,
+    },
+    Suite {
+        name: "every transition, every cast of four in three trees",
+        casts: || four(3).collect(),
+        grain: Grain::Transition,
+        kills: 1,
+        give_ups: 0,
+    },
 ];
 
 impl Suite {
@@ -128,8 +178,6 @@ impl Suite {
     }
 }
 
-/// A session alone in its tree.
-const ALONE: [&str; 4] = ["S", "E", "SE", "Ed"];
 /// A parent and its child.
 const PAIRS: [&str; 12] = [
     "Skw(S)", "Skw(E)", "Ekw(S)", "Ekw(E)", "Ekdw(S)", "Ekdw(E)", "Edkw(S)", "Edkw(E)", "SkEw(S)", "SkEw(E)",
@@ -151,6 +199,39 @@ const TRIPLES: [&str; 14] = [
     "Ekdw(Skw(E))",
     "Ekdw(Ekw(S))",
     "Ekdw(Ekw(E))",
+];
+/// A parent with two children that upgrade.
+const CROSSING: [&str; 3] = ["Skw(SE)(SE)", "Ekw(SE)(SE)", "Ekdw(SE)(SE)"];
+/// A parent with three children, with a child and a child that has one, with a child that has two.
+const FOURS: [&str; 28] = [
+    "Skw(S)(E)(E)",
+    "Skw(E)(E)(E)",
+    "Ekdw(S)(S)(E)",
+    "Ekdw(S)(E)(E)",
+    "SkEw(S)(E)(E)",
+    "SEdkw(S)(E)(E)",
+    "Skw(Skw(E))(E)",
+    "Skw(Ekw(S))(E)",
+    "Skw(SkEw(E))(E)",
+    "Skw(Edkw(E))(S)",
+    "SkEw(Skw(E))(E)",
+    "Ekdw(Skw(E))(S)",
+    "Ekdw(Ekw(E))(E)",
+    "Skw(Skw(E)(S))",
+    "Skw(Skw(E)(E))",
+    "Skw(Ekw(S)(E))",
+    "Ekdw(Skw(E)(E))",
+    "Ekdw(Ekw(S)(E))",
+    "Skw(SE)(SE)(E)",
+    "Ekw(SE)(SE)(S)",
+    "Ekw(SE)(SE)(SE)",
+    "Ekdw(SE)(SE)(E)",
+    "SkEw(SE)(SE)(S)",
+    "Skw(SEkw(E))(SE)",
+    "Ekw(SEkw(E))(SE)",
+    "Ekdw(SEkw(E))(SE)",
+    "Ekw(Skw(E))(SE)",
+    "Skw(Ekw(SE)(SE))",
 ];
 
 /// Every unordered choice of two.
@@ -192,7 +273,9 @@ fn two_pairs() -> Vec<String> {
 }
 
 fn a_tree_and_a_stranger() -> Vec<String> {
-    beside(&TRIPLES, &ALONE)
+    let mut casts = beside(&TRIPLES, &ALONE);
+    casts.extend(beside(&CROSSING, &ALONE));
+    casts
 }
 
 fn three_small_trees() -> Vec<String> {
@@ -212,6 +295,23 @@ fn a_pair_and_two_strangers() -> Vec<String> {
 
 fn a_pair_and_two_of_whom_one_upgrades() -> Vec<String> {
     beside(&PAIRS, &["S SE", "E SE", "SE SE"])
+}
+
+fn a_pair_and_two_of_whom_one_downgrades() -> Vec<String> {
+    beside(&PAIRS, &["S Ed", "E Ed", "SE Ed", "Ed Ed"])
+}
+
+fn a_tree_of_four() -> Vec<String> {
+    FOURS.map(str::to_owned).to_vec()
+}
+
+fn a_tree_of_five() -> Vec<String> {
+    let two = ["Skw(E)", "SEkw(E)", "SkEw(S)"];
+    let below = |parent: &str| two.map(|pair| format!("{parent}({pair})({pair})"));
+    ["Skw", "Ekw", "Ekdw"]
+        .iter()
+        .flat_map(|parent| below(parent))
+        .collect()
 }
 
 fn three_deep() -> Vec<String> {

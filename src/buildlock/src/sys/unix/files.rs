@@ -12,6 +12,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::Mode;
 use rustix::io::{Errno, FdFlags};
 
+use crate::faults;
+
 /// Readable by all who can enter the folder, because `sudo ./x` must leave locks that the user can probe.
 const FILE_MODE: u32 = 0o644;
 const FOLDER_MODE: u32 = 0o700;
@@ -117,6 +119,7 @@ pub(crate) fn not_mine(path: &Path) -> io::Result<Option<String>> {
 
 /// Whether the open file has no name any more.
 pub(crate) fn is_removed(file: &File) -> io::Result<bool> {
+    faults::check("look for name")?;
     Ok(file.metadata()?.nlink() == 0)
 }
 

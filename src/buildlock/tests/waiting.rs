@@ -1,0 +1,58 @@
+//! Waiting for one's turn, as seen by the one who waits.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use buildlock::{Ancestry, Cancel, ErrorKind, Mode, Registry, Request, Session};
+
+fn request(mode: Mode, label: &str) -> Request<'static> {
+    Request::new(mode, label)
+        .ancestry(Ancestry::default())
+        .notice_after(Duration::ZERO)
+}
+
+#[test]
+fn a_waiter_is_told_how_many_are_ahead_and_who_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = &Registry::open(folder.path().join("session")).unwrap();
+    let holder = Session::acquire(registry, request(Mode::Exclusive, "holder")).unwrap();
+    std::thread::scope(|scope| {
+        let (queued, is_queued) = mpsc::channel();
+        let first = scope.spawn(move || {
+            let first = request(Mode::Exclusive, "first").on_wait(move |_| queued.send(()).unwrap());
+            Session::acquire(registry, first).unwrap().release()
+        });
+        is_queued.recv().unwrap();
+        let mut holder = Some(holder);
+        let second = request(Mode::Exclusive, "second").on_wait(|waiting| {
+            if let Some(holder) = holder.take() {
+                assert_eq!(waiting.ahead, 2);
+                assert_eq!(waiting.mode, Mode::Exclusive);
+                assert_eq!(waiting.holder.as_ref().unwrap().label, "holder");
+                holder.release().unwrap();
+            }
+        });
+        Session::acquire(registry, second).unwrap().release().unwrap();
+        first.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_wait_that_is_cancelled_ends_although_the_lock_stays_held() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = Registry::open(folder.path().join("session")).unwrap();
+    let holder = Session::acquire(&registry, request(Mode::Exclusive, "holder")).unwrap();
+    let cancel = Cancel::new();
+    let used = cancel.clone();
+    let waiter = request(Mode::Shared, "waiter")
+        .cancel(&cancel)
+        .on_wait(move |_| used.cancel());
+    let error = Session::acquire(&registry, waiter).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}");
+    assert_eq!(
+        registry.snapshot().unwrap().entries.len(),
+        1,
+        "it leaves the queue"
+    );
+    holder.release().unwrap();
+}
