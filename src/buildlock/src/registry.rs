@@ -5,7 +5,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::faults;
 use crate::folder::Folder;
 use crate::gate::{Gate, Malformed, PROTOCOL_VERSION, RegistryId};
 use crate::protocol::{self, Mark, Write};
@@ -81,8 +80,7 @@ impl Registry {
     pub(crate) fn enter(&self, patience: &Patience<'_>) -> Result<Transition<'_>> {
         loop {
             let file = self.lock_gate(patience)?;
-            let removed = faults::check("look at gate")
-                .and_then(|()| sys::is_removed(&file))
+            let removed = sys::is_removed(&file)
                 .map_err(|e| Error::io("cannot look at the lock folder's gate", self.path(), e))?;
             // Whoever removed the folder and made it anew has another gate: two sessions must not hold one each.
             if !removed {

@@ -68,12 +68,15 @@ fn a_new_lock_file_is_not_probed_without_the_gate() {
 /// What becomes of one who cannot have the gate, and how often it was tried for.
 fn turned_away(registry: &Registry, patience: &Patience<'_>) -> (ErrorKind, usize) {
     #[cfg(feature = "fault-injection")]
-    faults::fail_call(None);
+    crate::faults::fail_call(None);
     let kind = registry.enter(patience).unwrap_err().kind();
     #[cfg(feature = "fault-injection")]
     return (
         kind,
-        faults::calls_made().iter().filter(|c| **c == "lock").count(),
+        crate::faults::calls_made()
+            .iter()
+            .filter(|c| **c == "lock")
+            .count(),
     );
     #[cfg(not(feature = "fault-injection"))]
     (kind, 1)
