@@ -50,6 +50,10 @@ exit ${{CARGO_EXITS:-0}}
 
 @unittest.skipIf(sys.platform == "win32", "the tools are shell scripts")
 class Launch(unittest.TestCase):
+    # What starts `x.py`, and in which process group; nothing for our own.
+    PYTHON: tuple[str, ...] = (sys.executable, "-I", "-S")
+    GROUP: int | None = None
+
     def setUp(self) -> None:
         self.top = Path(tempfile.mkdtemp()).resolve()
         self.addCleanup(shutil.rmtree, self.top)
@@ -93,7 +97,7 @@ class Launch(unittest.TestCase):
         return made
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-I", "-S", str(self.root / "x.py"), *arguments]
+        command = [*self.PYTHON, str(self.root / "x.py"), *arguments]
         return subprocess.Popen(
             command,
             cwd=self.root,
@@ -101,6 +105,7 @@ class Launch(unittest.TestCase):
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            process_group=self.GROUP,
         )
 
     def end(self, process: subprocess.Popen[str], code: int) -> tuple[str, str]:

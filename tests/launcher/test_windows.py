@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import unittest
 
@@ -40,22 +39,13 @@ DRIVER_THAT_HEARS = "trap 'exit 9' INT; exec 3<> {top}/go; echo started > {top}/
 
 @unittest.skipIf(sys.platform == "win32", "the tools are shell scripts")
 class OnWindows(Launch):
+    PYTHON = (*Launch.PYTHON, "-c", PLAY_WINDOWS)
+    GROUP = 0
+
     def setUp(self) -> None:
         super().setUp()
         (self.bin / "rustc").rename(self.bin / "rustc.exe")
         self.tool("cargo.exe", CARGO_EXE)
-
-    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-I", "-S", "-c", PLAY_WINDOWS, str(self.root / "x.py"), *arguments]
-        return subprocess.Popen(
-            command,
-            cwd=self.root,
-            env=self.environment | environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            process_group=0,
-        )
 
     def test_the_launcher_stays_and_hands_on_the_drivers_exit_code(self) -> None:
         out, _ = self.run_x("check", "a b", code=7, DRIVER_EXITS="7")

@@ -33,6 +33,10 @@ use elsewhere as sys;
 pub use sys::die_of;
 pub(crate) use sys::{ended_by, ends_programs};
 
+/// SIGTERM's number: what children are told, where they can be, when whoever started us is gone, and what an exit code says
+/// of it. Not SIGHUP's: under `nohup` they ignore that.
+const ORPHANED: i32 = 15;
+
 /// Knows which signal came, and whom to tell. Clones share one state.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupts(Arc<State>);
@@ -133,7 +137,7 @@ impl Interrupts {
 
     /// The process that started this one is gone.
     pub(crate) fn parent_is_gone(&self) {
-        self.arrived(sys::ORPHANED, Reach::Us);
+        self.arrived(ORPHANED, Reach::Us);
     }
 
     /// Does nothing for a while.

@@ -266,9 +266,10 @@ impl<'a> Transition<'a> {
             )
         })?;
         let mut gate = Gate::new(RegistryId(u64::from_ne_bytes(id)));
-        gate.next = Ticket(listing.registered.last().map_or(1, |t| t.0.saturating_add(1)));
+        let last = listing.registered.last().map_or(0, |ticket| ticket.0);
+        gate.next = Ticket(last.saturating_add(1));
         // A mutator may be among the dead: whoever comes next, a reader, too, is to look at them.
-        gate.exclusive = listing.registered.last().copied().unwrap_or(Ticket(0));
+        gate.exclusive = Ticket(last);
         folder.empty_gate(&mut file)?;
         folder.write_gate(&mut file, &gate)?;
         Ok(Self { folder, file, gate })

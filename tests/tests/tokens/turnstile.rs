@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use process_tests::script::make_named_pipe;
 use process_tests::tokens::{Build, Site};
 
 use crate::site;
@@ -38,8 +39,7 @@ impl<'a> Held<'a> {
             write(&format!("part{n}/src/lib.rs"), "");
         }
         let (log, gate) = (site.path().join(format!("log.{name}")), root.join("gate"));
-        let made = Command::new("mkfifo").arg(&gate).status().expect("mkfifo");
-        assert!(made.success(), "a gate");
+        make_named_pipe(&gate);
         // cargo asks the compiler about itself first, and not for any crate of ours. A line of the log is one write.
         let script = format!(
             "#!/bin/sh\ncase \"$*\" in *'--crate-name part'*) ;; *) exec \"$@\" ;; esac\n\

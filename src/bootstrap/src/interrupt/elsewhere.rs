@@ -9,9 +9,6 @@ pub(super) fn listen(_interrupts: &Interrupts) -> io::Result<()> {
     Ok(())
 }
 
-/// What 128 + N says in an exit code when whoever started us is gone: as on Unix.
-pub(super) const ORPHANED: i32 = 15;
-
 /// Does nothing: there is no signal to die of.
 pub fn die_of(_signal: i32) {}
 

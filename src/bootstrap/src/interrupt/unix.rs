@@ -15,9 +15,6 @@ use super::{Interrupts, Reach};
 /// What asks us to end. SIGQUIT is left alone: whoever sends it wants a core dump, not a clean end.
 const SIGNALS: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
 
-/// What children are told when whoever started us is gone. Not SIGHUP: under `nohup` they ignore it.
-pub(super) const ORPHANED: i32 = SIGTERM;
-
 pub(super) fn listen(interrupts: &Interrupts) -> io::Result<()> {
     let heeded = SIGNALS.into_iter().filter(|&signal| !is_ignored(signal));
     let mut signals = SignalsInfo::<WithOrigin>::new(heeded)?;

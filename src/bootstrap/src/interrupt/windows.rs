@@ -20,9 +20,6 @@ use super::{Interrupts, Reach};
 /// Its number on Unix, which the exit code 130 is made of.
 const SIGINT: i32 = 2;
 
-/// What 128 + N says in an exit code when whoever started us is gone: as on Unix.
-pub(super) const ORPHANED: i32 = 15;
-
 /// Whom to tell: the console's handler is given nothing.
 static INTERRUPTS: OnceLock<Interrupts> = OnceLock::new();
 
