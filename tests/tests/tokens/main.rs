@@ -15,7 +15,7 @@ mod memory;
 mod semaphore;
 #[cfg(unix)]
 mod sharing;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod turnstile;
 
 fn site(capacity: u32) -> Site {
