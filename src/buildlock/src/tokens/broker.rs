@@ -35,7 +35,7 @@ const TICK: Duration = Duration::from_millis(5);
 const TICK_CALM: Duration = Duration::from_millis(50);
 
 /// The same while children do without further tokens: another build may want some of those that they hold.
-const TICK_STARVED: Duration = Duration::from_millis(15);
+const TICK_STARVED: Duration = Duration::from_millis(20);
 
 /// How long to wait for the gate. Whoever holds it longer was stopped.
 const GATE_PATIENCE: Duration = Duration::from_millis(250);
@@ -204,6 +204,8 @@ struct Broker {
     /// How many tokens of the pocket are newly leased.
     leased: u32,
     lying: u32,
+    /// Whether a token may have come back, or a compiler stopped, since they were last counted.
+    heard: bool,
     /// How many compilers have stopped and wait for a token.
     stopped: u32,
     /// Whether compilers that come are to stop.
@@ -231,6 +233,7 @@ impl Broker {
             pocket: 0,
             leased: 0,
             lying: 0,
+            heard: true,
             stopped: 0,
             calling: false,
             owed: 0,
@@ -308,12 +311,15 @@ impl Broker {
     /// Sees where the tokens are.
     fn count(&mut self, now: Instant) -> std::io::Result<()> {
         let before = self.out();
-        // Clients that give back more than they took would make tokens out of nothing.
-        let returned = self.shared.server.returned()?.min(before + self.lying);
-        self.pocket += returned;
-        let stopped = self.shared.server.stopped()?;
-        self.stopped += stopped;
-        self.pocket += stopped;
+        let mut returned = 0;
+        if self.heard {
+            // Clients that give back more than they took would make tokens out of nothing.
+            returned = self.shared.server.returned()?.min(before + self.lying);
+            self.pocket += returned;
+            let stopped = self.shared.server.stopped()?;
+            self.stopped += stopped;
+            self.pocket += stopped;
+        }
         let lying = self.shared.server.lying()?;
         let issued = self.issued().min(self.held().saturating_sub(self.pocket));
         let surplus = lying.saturating_sub(issued);
@@ -517,7 +523,7 @@ impl Broker {
 
     fn sleep(&mut self, tick: Duration) -> std::io::Result<()> {
         let start = Instant::now();
-        self.shared.server.wait(tick)?;
+        self.heard = self.shared.server.wait(tick)?;
         // Nothing of it if a token came back first.
         self.demand.woken_late(start.elapsed().saturating_sub(tick));
         Ok(())

@@ -1,4 +1,4 @@
-//! The collector: a thread that stands in the queue in which children wait for tokens, too.
+//! The collector: threads that stand in the queue in which children wait for tokens, too.
 
 use std::fmt::Debug;
 use std::io;
@@ -6,6 +6,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// What children take tokens from and give them back to: a fifo, or a semaphore.
 pub(super) trait Queue: Debug + Send + Sync + 'static {
+    /// How many threads wait in it at once.
+    const THREADS: u32;
+
     /// Waits for a token, however long it takes; returns whether one was got.
     fn wait_for_one(&self) -> io::Result<bool>;
     /// Puts one in, if that can be done.
@@ -28,8 +31,8 @@ struct Orders {
     open: u32,
     /// How many were got.
     got: u32,
-    /// Whether the thread runs. Most builds never need it.
-    hired: bool,
+    /// How many threads there are. Most builds never need one.
+    hired: u32,
     over: bool,
 }
 
@@ -49,30 +52,30 @@ impl<Q: Queue> Collector<Q> {
             return Ok(());
         }
         orders.open = count;
-        if !orders.hired {
+        while count > 0 && orders.hired < Q::THREADS {
             let collector = Arc::clone(self);
             std::thread::Builder::new()
                 .name("buildlock collects tokens".to_owned())
                 .stack_size(64 * 1024)
                 .spawn(move || collector.collect())?;
-            orders.hired = true;
+            orders.hired += 1;
         }
         drop(orders);
         self.changed.notify_all();
         Ok(())
     }
 
-    /// How many tokens were got since this was last asked. A token that came when the order had been withdrawn is among
-    /// them: it is to be put back.
+    /// How many tokens were got since this was last asked. What came when the order had been withdrawn, or filled by another
+    /// thread, is among them: it is to be put back.
     pub(super) fn got(&self) -> u32 {
         std::mem::take(&mut self.orders().got)
     }
 
-    /// Lets the thread end.
+    /// Lets the threads end.
     pub(super) fn dismiss(&self) {
         let mut orders = self.orders();
         orders.over = true;
-        if orders.hired {
+        for _ in 0..orders.hired {
             // It may wait for a token. A child that is still there may get this one in its stead: then the thread stays until
             // that child ends, and holds nothing but the nameless queue.
             self.queue.put_one();

@@ -11,7 +11,8 @@
 //!   and return to, a thread stands in the same queue as the children.
 //! * `stop_compilers`, `call_compilers`, `stopped` and `let_pass` are those of the turnstile, which holds back the jobs of
 //!   clients that do not give their tokens back.
-//! * `wait` sleeps until a token has been returned or a job has stopped that way, `wake` is called, or the time is over.
+//! * `wait` sleeps until a token has been returned or a job has stopped that way, `wake` is called, or the time is over; where
+//!   it was the last, neither `returned` nor `stopped` needs to be asked.
 
 use std::path::Path;
 

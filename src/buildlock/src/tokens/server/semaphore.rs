@@ -45,6 +45,8 @@ struct Waiting {
 }
 
 impl Queue for Waiting {
+    const THREADS: u32 = 1;
+
     fn wait_for_one(&self) -> io::Result<bool> {
         self.client.acquire_raw().map(|()| true)
     }
@@ -138,15 +140,15 @@ impl Server {
         self.collector.call_in(count)
     }
 
-    pub(crate) fn wait(&self, time: Duration) -> io::Result<()> {
+    /// Returns whether something came before the time was over.
+    pub(crate) fn wait(&self, time: Duration) -> io::Result<bool> {
         let rung = self.bell.rung.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut rung, _) = self
             .bell
             .heard
             .wait_timeout_while(rung, time, |rung| !*rung)
             .unwrap_or_else(PoisonError::into_inner);
-        *rung = false;
-        Ok(())
+        Ok(std::mem::take(&mut *rung))
     }
 
     pub(crate) fn wake(&self) {
