@@ -193,7 +193,7 @@ impl Wait<'_> {
         let mut notice_at = self.start + NOTICE_AFTER;
         loop {
             let until = deadline.map_or(notice_at, |at| at.min(notice_at));
-            if let Some(locked) = blocked.wait(Some(until)) {
+            if let Some(locked) = blocked.wait_for_lock(Some(until)) {
                 return locked.map_err(failed);
             }
             if self.cancel.is_cancelled() {

@@ -15,7 +15,8 @@
 //! * *Registering* burns the ticket in the gate before its files appear, so that a crash between the two cannot lead to the
 //!   same ticket being handed out twice.
 //! * *Letting go* removes the lock file first: from then on the session is not registered, so a crash in between is a clean
-//!   end and not an unfinished mutation. The kernel's lock is freed last, so whoever it wakes finds nothing left.
+//!   end and not an unfinished mutation. The kernel's lock is freed next, so nobody waits for the record to be removed, which
+//!   is litter by then.
 //! * *Downgrading* publishes the shared claim while the exclusive one stands: there is no gap for a mutator to slip into.
 
 use crate::gate::Gate;
@@ -98,8 +99,8 @@ pub fn grant(gate: Gate, mut record: Record, now_unix_ms: u64) -> Vec<Write> {
 pub fn let_go(ticket: Ticket) -> Vec<Write> {
     vec![
         Write::RemoveLock(ticket),
-        Write::RemoveRecord(ticket),
         Write::Unlock(ticket),
+        Write::RemoveRecord(ticket),
     ]
 }
 
@@ -215,10 +216,14 @@ mod tests {
     }
 
     #[test]
-    fn letting_go_frees_the_lock_last_and_unregisters_first() {
-        let writes = let_go(Ticket(3));
-        assert_eq!(writes.first(), Some(&Write::RemoveLock(Ticket(3))));
-        assert_eq!(writes.last(), Some(&Write::Unlock(Ticket(3))));
+    fn letting_go_unregisters_first_and_frees_the_lock_before_it_tidies_up() {
+        let ticket = Ticket(3);
+        let writes = [
+            Write::RemoveLock(ticket),
+            Write::Unlock(ticket),
+            Write::RemoveRecord(ticket),
+        ];
+        assert_eq!(let_go(ticket), writes);
     }
 
     #[test]

@@ -123,7 +123,7 @@ impl Registry {
         // Its holder was stopped: wait in the kernel, but not longer than we may.
         let name = "buildlock waits for the gate".to_owned();
         let blocked = Blocked::on(file, Then::Keep, name, patience.cancel).map_err(failed)?;
-        match blocked.wait(patience.deadline) {
+        match blocked.wait_for_lock(patience.deadline) {
             Some(locked) => locked.map_err(failed),
             None if patience.cancel.is_cancelled() => {
                 Err(Error::new(ErrorKind::Cancelled, "the wait was cancelled"))
@@ -303,7 +303,7 @@ impl<'a> Transition<'a> {
 
     /// Whether a claim is still registered: not broken by somebody, its folder not removed.
     pub(crate) fn is_registered(&self, ticket: Ticket) -> Result<bool> {
-        Ok(!matches!(self.folder.liveness(ticket)?, Liveness::Gone))
+        self.folder.has_lock_file(ticket)
     }
 
     /// Does the writes of a transition, in order.

@@ -104,9 +104,12 @@ impl Cancel {
 /// somebody writes to the fifo.
 #[derive(Debug)]
 pub(crate) struct Blocked {
-    outcome: Arc<Mutex<Option<io::Result<File>>>>,
+    outcome: Arc<Mutex<Option<Outcome>>>,
     cancel: Cancel,
 }
+
+/// How a wait ended: with the file, where it is to be kept.
+type Outcome = io::Result<Option<File>>;
 
 /// What to wait for, and what to do then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +118,7 @@ pub(crate) enum Then {
     Keep,
     /// The lock: let go at once, its being free is all that matters.
     LetGo,
-    /// Something to read in a fifo: take it out, and hand the fifo over.
+    /// Something to read in a fifo: take it out.
     Empty,
 }
 
@@ -128,17 +131,23 @@ impl Blocked {
         };
         let (outcome, cancel) = (Arc::downgrade(&blocked.outcome), blocked.cancel.clone());
         let wait = move || {
-            let locked = match then {
+            let over = match then {
                 Then::Keep => sys::lock_exclusive(&file),
                 Then::LetGo => sys::lock_shared(&file).and_then(|()| sys::unlock(&file)),
                 Then::Empty => sys::retry(|| (&file).read(&mut [0; 64]).map(drop)),
             };
+            let (kept, closed) = match then {
+                Then::Keep => (Some(file), None),
+                Then::LetGo | Then::Empty => (None, Some(file)),
+            };
             // If nobody listens any more the file is closed here, and with it the lock is freed.
             if let Some(outcome) = outcome.upgrade() {
-                *outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(locked.map(|()| file));
+                *outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(over.map(|()| kept));
                 drop(outcome);
                 cancel.ring();
             }
+            // Not before: the kernel may have to forget a file that was removed, which who was woken need not wait for.
+            drop(closed);
         };
         crate::faults::check("start to wait")?;
         thread::Builder::new()
@@ -153,16 +162,22 @@ impl Blocked {
         self.outcome().is_some()
     }
 
-    fn outcome(&self) -> MutexGuard<'_, Option<io::Result<File>>> {
+    fn outcome(&self) -> MutexGuard<'_, Option<Outcome>> {
         self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until the lock is free, `until` has come (never if `None`), or the wait is cancelled.
     ///
     /// Returns the outcome of the first, once; nothing for the others.
-    pub(crate) fn wait(&self, until: Option<Instant>) -> Option<io::Result<File>> {
+    pub(crate) fn wait(&self, until: Option<Instant>) -> Option<Outcome> {
         self.cancel.sleep_until(until, || self.is_over());
         self.outcome().take()
+    }
+
+    /// The same for a lock that is kept.
+    pub(crate) fn wait_for_lock(&self, until: Option<Instant>) -> Option<io::Result<File>> {
+        let kept = |file: Option<File>| file.ok_or_else(|| io::Error::other("the lock was let go"));
+        Some(self.wait(until)?.and_then(kept))
     }
 }
 
@@ -245,7 +260,7 @@ mod tests {
         drop(abandoned);
         let kept = Blocked::on(open(&folder.path().join("l")), Then::Keep, "test".into(), &cancel).unwrap();
         sys::unlock(&holder).unwrap();
-        let file = kept.wait(None).unwrap().unwrap();
+        let file = kept.wait_for_lock(None).unwrap().unwrap();
         assert!(!sys::try_lock_exclusive(&holder).unwrap());
         drop(file);
     }

@@ -126,7 +126,7 @@ impl Protocol {
     fn with_unlocking(self, mut writes: Vec<Write>) -> Vec<Write> {
         if self.0 == Some(Fault::UnlockBeforeUnregistering) {
             let last = writes.len() - 3;
-            writes[last..].rotate_right(1);
+            writes.swap(last, last + 1);
         }
         writes
     }
