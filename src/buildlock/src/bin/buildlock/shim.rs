@@ -105,7 +105,7 @@ pub(crate) fn status(args: &ShimFolderArgs) -> Result<ExitCode, Failure> {
             State::Real => "REAL: it was rewritten since; `buildlock shim install` puts the shim back",
             State::Missing => "MISSING",
         };
-        print::result(&format!("{name}: {text}\n"));
+        print::result(&format!("{name}: {text}\n"))?;
     }
     Ok(if all_stand {
         ExitCode::SUCCESS

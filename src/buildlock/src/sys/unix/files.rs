@@ -98,6 +98,9 @@ pub(crate) fn give(file: &File, Owner(user, group): Owner) {
 /// Why others could plant files in this folder, if they could.
 pub(crate) fn not_private(path: &Path) -> io::Result<Option<String>> {
     let folder = std::fs::symlink_metadata(path)?;
+    if folder.is_symlink() {
+        return Ok(Some("it is a symbolic link".to_owned()));
+    }
     if !folder.is_dir() {
         return Ok(Some("it is not a folder".to_owned()));
     }
