@@ -95,7 +95,7 @@ fn exit_code(done: Result<ExitCode, Failure>) -> ExitCode {
 
 fn rules_test(args: &RulesTestArgs) -> Result<ExitCode, Failure> {
     let rules = rules::Rules::load(&args.rules)?;
-    let command = rules::Words::of(&args.command, &rules.interpreters);
+    let command = rules::Words::of(&args.command, &rules);
     print::result(&rules::explain(&rules, &command))?;
     Ok(ExitCode::SUCCESS)
 }
