@@ -81,10 +81,10 @@ def read_table(root: str, flags: dict[str, list[str]]) -> Table:
         table = merge(table, read_setting(setting))
     if "profile" in table:
         folder = os.path.join(root, "src", "bootstrap", "defaults")
-        name, known = f"bootstrap.{table['profile']}.toml", os.listdir(folder)
+        name, known = f"bootstrap.{table['profile']}.toml", sorted(os.listdir(folder))
         # A name that must be in the list cannot lead out of the folder.
         if name not in known:
-            raise Failure(f"there is no {name} for profile {table['profile']!r} in {folder}, but {known}", EXIT_USAGE)
+            raise Failure(f"there is no profile in {name}: known are {', '.join(known)} in {folder}", EXIT_USAGE)
         table = merge(read_file(os.path.join(folder, name), "profile"), table)
     return table
 

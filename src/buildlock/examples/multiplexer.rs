@@ -82,8 +82,10 @@ impl Home {
     }
 
     fn install(&self, name: &Path, source: &Path) -> Result<()> {
-        if name.file_name() != Some(name.as_os_str()) {
-            return Err(format!("`{}` is a path; a toolchain has a name", name.display()).into());
+        let is_hidden = name.as_os_str().as_encoded_bytes().starts_with(b".");
+        if name.file_name() != Some(name.as_os_str()) || is_hidden {
+            let wanted = "a toolchain has a name, without a dot in front";
+            return Err(format!("`{}` is no name for a toolchain: {wanted}", name.display()).into());
         }
         let mut session = Session::acquire(&self.registry, self.request(Mode::Shared, "install"))?;
         let key = key_of(source)?;

@@ -1,6 +1,6 @@
 //! Lock folders in odd places.
 
-use buildlock::{Ancestry, Mode, Registry, Request, Session};
+use buildlock::{Ancestry, ErrorKind, Mode, Registry, Request, Session};
 
 fn request(mode: Mode) -> Request<'static> {
     Request::new(mode, "test").ancestry(Ancestry::default())
@@ -27,4 +27,21 @@ fn a_folder_with_a_long_path_in_several_scripts_is_like_any_other() {
         .map(|entry| entry.unwrap().file_name())
         .collect();
     assert_eq!(left, ["gate"]);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_folder_that_cannot_be_made_is_an_error_however_the_system_says_so() {
+    let home = tempfile::tempdir().unwrap();
+    let link = home.path().join("link");
+    std::os::unix::fs::symlink("nowhere", &link).unwrap();
+    let mut folders = vec![link.join("session"), link.join("deep/session")];
+    if cfg!(target_os = "linux") {
+        // Who creates something in /proc is told that it is not there, although the folder is (mkdir(2) says ENOENT).
+        folders.extend(["/proc/session".into(), "/proc/deep/session".into()]);
+    }
+    for folder in folders {
+        let error = Registry::open(&folder).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+    }
 }

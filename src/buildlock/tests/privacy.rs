@@ -113,7 +113,7 @@ fn a_link_in_place_of_the_folder_is_refused() {
     let (home, folder) = home();
     fs::create_dir(home.path().join("elsewhere")).unwrap();
     symlink(home.path().join("elsewhere"), &folder).unwrap();
-    expect_refused(&folder, "it is not a folder");
+    expect_refused(&folder, "it is a symbolic link");
 }
 
 #[test]

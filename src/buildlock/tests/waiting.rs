@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use buildlock::{Ancestry, Cancel, ErrorKind, Mode, Registry, Request, Session};
+use buildlock::{Ancestry, Cancel, ErrorKind, Mode, Registry, Request, Session, Timeout};
 
 fn request(mode: Mode, label: &str) -> Request<'static> {
     Request::new(mode, label)
@@ -34,6 +34,31 @@ fn a_waiter_is_told_how_many_are_ahead_and_who_holds() {
         });
         Session::acquire(registry, second).unwrap().release().unwrap();
         first.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn who_gives_up_is_told_whether_the_one_ahead_holds_or_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = &Registry::open(folder.path().join("session")).unwrap();
+    let refused = |mode| {
+        let request = request(mode, "refused").timeout(Timeout::AtOnce);
+        Session::acquire(registry, request).unwrap_err().to_string()
+    };
+    let holder = Session::acquire(registry, request(Mode::Shared, "holder")).unwrap();
+    let said = refused(Mode::Exclusive);
+    assert!(said.contains("could not be had: held by "), "{said}");
+    std::thread::scope(|scope| {
+        let (queued, is_queued) = mpsc::channel();
+        let writer = scope.spawn(move || {
+            let writer = request(Mode::Exclusive, "writer").on_wait(move |_| queued.send(()).unwrap());
+            Session::acquire(registry, writer).unwrap().release()
+        });
+        is_queued.recv().unwrap();
+        let said = refused(Mode::Shared);
+        holder.release().unwrap();
+        writer.join().unwrap().unwrap();
+        assert!(said.contains("could not be had: behind "), "{said}");
     });
 }
 

@@ -143,6 +143,17 @@ fn an_install_that_is_killed_while_it_copies_leaves_nothing_that_counts() {
 }
 
 #[test]
+fn a_name_that_would_lead_elsewhere_or_be_overlooked_is_refused() {
+    let scene = Scene::new();
+    let source = scene.source("one", "echo one");
+    for name in ["", "..", "../one", "a/b", ".new", ".hidden"] {
+        let why = scene.install(name, &source).end().unwrap_err();
+        assert!(why.contains("is no name for a toolchain"), "{why}");
+    }
+    assert!(scene.list().is_empty());
+}
+
+#[test]
 fn what_was_changed_while_it_was_copied_is_not_installed() {
     let scene = Scene::new();
     let (slow, pipe) = scene.slow_source("one");

@@ -272,6 +272,27 @@ fn a_command_that_needs_no_lock_takes_our_place() {
 }
 
 #[test]
+fn what_is_done_first_takes_no_input_and_adds_no_output() {
+    let scene = Scene::new();
+    let rules = scene.0.path().join("rules.toml");
+    let text = "about = \"x\"\ndefault = \"none\"\n[preparation.first]\n\
+                command = [\"sh\", \"-c\", \"cat; echo preparing\"]\n[[rule]]\nname = \"reads\"\n\
+                programs = [\"cat\"]\nhold = \"shared\"\nprepare = \"first\"\n";
+    std::fs::write(&rules, text).unwrap();
+    let input = scene.0.path().join("input");
+    std::fs::write(&input, "input\n").unwrap();
+    let mut run = Command::new(buildlock());
+    run.args(["run", "--rules"])
+        .arg(rules)
+        .arg("--dir")
+        .arg(scene.folder());
+    run.args(["--", "cat"]).stdin(std::fs::File::open(input).unwrap());
+    let output = run.output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "input\n");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "preparing\n");
+}
+
+#[test]
 fn a_nested_run_neither_waits_nor_is_refused() {
     let scene = Scene::new();
     let nested = format!(

@@ -113,6 +113,18 @@ fn an_update_that_passes_the_shims_by_is_told_and_mended() {
 }
 
 #[test]
+fn a_proxy_that_installs_first_prints_what_it_prints_without_shims() {
+    if !rustup_is_installed() {
+        return;
+    }
+    let printed = [Stands::Nothing, Stands::Shims].map(|stands| {
+        let output = Home::new(stands).command("rustc", &["+1.2.0", "-V"]).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    });
+    assert_eq!(printed, ["rustc 1.2.0 (fixture)\n"; 2]);
+}
+
+#[test]
 fn removing_the_shims_leaves_rustup_as_it_was() {
     if !rustup_is_installed() {
         return;

@@ -131,6 +131,54 @@ fn a_program_that_was_rewritten_is_told_and_becomes_the_real_one() {
     assert_eq!(String::from_utf8_lossy(&proxied.stdout), "new\n");
 }
 
+#[test]
+fn a_shim_that_somebody_removed_costs_nobody_the_program() {
+    let tools = Tools::new();
+    assert_eq!(tools.shim("install"), Some(0));
+    for name in NAMES {
+        std::fs::remove_file(tools.bin().join(name)).unwrap();
+    }
+    assert_eq!(tools.shim("status"), Some(1));
+    assert_eq!(tools.shim("remove"), Some(0));
+    tools.expect_all_work("removed");
+    assert_eq!(tools.listing(), ["absolute", "proxy", "tool"]);
+}
+
+#[test]
+fn a_shim_whose_program_is_gone_is_told() {
+    let tools = Tools::new();
+    assert_eq!(tools.shim("install"), Some(0));
+    std::fs::remove_file(tools.bin().join(".buildlock/real/proxy")).unwrap();
+    let status = Command::new(buildlock())
+        .args(tools.words("status"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&status.stdout);
+    assert_eq!(status.status.code(), Some(1), "{said}");
+    assert!(said.contains("proxy: LOST"), "{said}");
+    // Who says that it stands in for a program must be able to run it.
+    assert_eq!(tools.shim("install"), Some(125));
+}
+
+#[test]
+fn where_there_is_nothing_to_stand_in_for_nothing_is_left() {
+    let tools = Tools::new();
+    for folder in ["empty", "missing/deep"] {
+        let into = tools.0.path().join(folder);
+        if folder == "empty" {
+            std::fs::create_dir(&into).unwrap();
+        }
+        let mut words = tools.words("install");
+        words[3] = into.clone();
+        let output = Command::new(buildlock()).args(words).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(125), "{said}");
+        assert!(said.contains("none of the programs"), "{said}");
+        assert_eq!(into.exists(), folder == "empty", "it made the folder");
+        assert!(!into.join(".buildlock").exists(), "it left something");
+    }
+}
+
 /// The calls that change the file system.
 const CALLS: [&str; 12] = [
     "rename",

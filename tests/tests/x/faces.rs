@@ -151,9 +151,18 @@ fn dist_and_install_deliver_what_build_makes() {
         dist.iter().any(|n| n.ends_with(".tar.xz")) && dist.iter().any(|n| n.ends_with(".sha256")),
         "{dist:?}"
     );
-    let mut command = project.command(&["install"]);
-    command.env("DESTDIR", project.path("dest"));
-    process_tests::project::Running::start(command).succeeds();
+    let install = |words: &[&str]| {
+        let mut command = project.command(words);
+        command.env("DESTDIR", project.path("dest"));
+        process_tests::project::Running::start(command).succeeds().stderr
+    };
+    let said = install(&["install", "--dry-run"]);
+    let below = format!(
+        "Would install below {}",
+        project.path("dest/opt/fixture").display()
+    );
+    assert!(said.contains(&below) && !project.path("dest").exists(), "{said}");
+    install(&["install"]);
     assert!(project.path("dest/opt/fixture/bin/held").exists());
 }
 

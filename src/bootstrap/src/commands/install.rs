@@ -20,7 +20,14 @@ pub(super) fn run(ctx: &Context, args: &Selection) -> Result<Exit> {
     let destination = env::var_os("DESTDIR")
         .filter(|folder| !folder.is_empty())
         .map(PathBuf::from);
-    if items.is_empty() && !ctx.flags.dry_run {
+    if ctx.flags.dry_run {
+        // Which programs there are is known when they are built.
+        let folder = below(destination.as_deref(), &ctx.config.install.prefix);
+        ctx.shell
+            .status("Would install", format_args!("below {}", folder.display()));
+        return Ok(Exit::Done);
+    }
+    if items.is_empty() {
         return Err(Error::usage(
             "there is nothing to install: the packages make neither programs nor C libraries",
         ));

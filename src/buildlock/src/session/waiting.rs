@@ -84,14 +84,12 @@ pub(super) fn timed_out(
     } else {
         format!(" after {:.1} s", waited.as_secs_f64())
     };
-    let by = holder.as_ref().map_or_else(
-        || "a session whose record cannot be read".to_owned(),
-        |h| Holder(h).to_string(),
-    );
-    let text = format!(
-        "the {} lock could not be had{after}: held by {by} in",
-        request.mode
-    );
+    let why = match &holder {
+        None => "held by a session whose record cannot be read".to_owned(),
+        Some(ahead) if ahead.claim.state == State::Waiting => format!("behind {}", Holder(ahead)),
+        Some(holder) => format!("held by {}", Holder(holder)),
+    };
+    let text = format!("the {} lock could not be had{after}: {why} in", request.mode);
     let error = Error::new(ErrorKind::Timeout, text)
         .at(registry.path())
         .held_by(holder);

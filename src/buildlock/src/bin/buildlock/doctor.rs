@@ -23,46 +23,60 @@ const TRIAL: &str = "doctor-trial";
 
 pub(crate) fn doctor(args: &DoctorArgs) -> Result<ExitCode, Failure> {
     let dir = &args.dir;
-    std::fs::create_dir_all(dir).map_err(|e| ours(&format!("cannot create `{}`", dir.display()), &e))?;
+    let private = match Registry::open(dir) {
+        Err(e) if e.kind() != buildlock::ErrorKind::NotPrivate => return Err(e.into()),
+        opened => opened.map(drop).map_err(Failure::from),
+    };
     if let Some(kind) = file_system(dir) {
-        print::result(&format!("file system: {kind}\n"));
+        print::result(&format!("file system: {kind}\n"))?;
     }
     let trial = dir.join(TRIAL);
-    let checks: [(&str, Check); 4] = [
-        ("the folder is this user's alone", private),
+    let sound = examine(private, &trial);
+    drop(std::fs::remove_dir_all(&trial));
+    if sound? {
+        return Ok(ExitCode::SUCCESS);
+    }
+    print::result(
+        "Choose a lock folder of your own on a local file system (ext4, xfs, btrfs, tmpfs, APFS, NTFS).\n",
+    )?;
+    Ok(ExitCode::FAILURE)
+}
+
+/// Whether all is well: what `run` thinks of the folder, and what a trial folder inside it shows.
+fn examine(private: Result<(), Failure>, trial: &Path) -> Result<bool, Failure> {
+    let checks: [(&str, Check); 3] = [
         ("a lock excludes other processes", excludes),
         ("a lock survives a rename of its folder", survives_rename),
         ("a lock is freed when its holder is killed", freed_by_kill),
     ];
-    let mut sound = true;
+    let mut sound = say("the folder is this user's alone", private)?;
+    // Left by a doctor that was killed.
+    drop(std::fs::remove_dir_all(trial));
+    if !say("files can be made in it", makes_files(trial))? {
+        return Ok(false);
+    }
     for (what, check) in checks {
-        // Left by a doctor that was killed, or by the check before.
-        drop(std::fs::remove_dir_all(&trial));
-        let verdict = check(&trial);
-        sound &= verdict.is_ok();
-        match verdict {
-            Ok(()) => print::result(&format!("ok      {what}\n")),
-            Err(failure) => print::result(&format!("FAILED  {what}: {}\n", failure.text)),
-        }
+        // Left by the check before.
+        drop(std::fs::remove_dir_all(trial));
+        sound &= say(what, check(trial))?;
     }
-    drop(std::fs::remove_dir_all(&trial));
-    if !sound {
-        print::result(
-            "Choose a lock folder of your own on a local file system (ext4, xfs, btrfs, tmpfs, APFS, NTFS).\n",
-        );
+    Ok(sound)
+}
+
+/// Prints a verdict, and returns whether it is a good one.
+fn say(what: &str, verdict: Result<(), Failure>) -> Result<bool, Failure> {
+    match verdict {
+        Ok(()) => print::result(&format!("ok      {what}\n")).map(|()| true),
+        Err(failure) => print::result(&format!("FAILED  {what}: {}\n", failure.text)).map(|()| false),
     }
-    Ok(if sound {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
 }
 
 type Check = fn(&Path) -> Result<(), Failure>;
 
-fn private(trial: &Path) -> Result<(), Failure> {
+fn makes_files(trial: &Path) -> Result<(), Failure> {
     Registry::open(trial)?;
-    Ok(())
+    let file = trial.join("file");
+    std::fs::write(&file, []).map_err(|e| ours(&format!("cannot write `{}`", file.display()), &e))
 }
 
 fn excludes(trial: &Path) -> Result<(), Failure> {
@@ -161,7 +175,7 @@ pub(crate) fn hold(args: &FolderArgs) -> Result<ExitCode, Failure> {
         &Registry::open(&args.dir)?,
         Request::new(Mode::Exclusive, "doctor"),
     )?;
-    print::result(HELD);
+    print::result(HELD)?;
     std::io::stdin()
         .read_to_end(&mut Vec::new())
         .map_err(|e| ours("cannot read standard input", &e))?;

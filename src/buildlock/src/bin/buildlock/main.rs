@@ -26,7 +26,7 @@ const EXIT_CANNOT_START: u8 = 126;
 /// The command of a `run` was not found.
 const EXIT_NOT_FOUND: u8 = 127;
 
-/// What went wrong, in a line for people, and the exit code that says it to programs.
+/// What went wrong, in a line for people or without a word, and the exit code that says it to programs.
 #[derive(Debug)]
 struct Failure {
     text: String,
@@ -86,14 +86,16 @@ fn main() -> ExitCode {
 
 fn exit_code(done: Result<ExitCode, Failure>) -> ExitCode {
     done.unwrap_or_else(|failure| {
-        print::note(&failure.text);
+        if !failure.text.is_empty() {
+            print::note(&failure.text);
+        }
         failure.code.into()
     })
 }
 
 fn rules_test(args: &RulesTestArgs) -> Result<ExitCode, Failure> {
     let rules = rules::Rules::load(&args.rules)?;
-    let command = rules::Words::of(&args.command, &rules.interpreters);
-    print::result(&rules::explain(&rules, &command));
+    let command = rules::Words::of(&args.command, &rules);
+    print::result(&rules::explain(&rules, &command))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -20,9 +20,12 @@ pub(crate) use explain::explain;
 pub(crate) struct Rules {
     /// What the set is for.
     pub about: String,
-    /// Programs whose first argument that is no flag is the program that counts.
+    /// Programs whose first argument that is no flag is the program that counts; by `python3`, `python3.11` is meant, too.
     #[serde(default)]
     pub interpreters: Vec<String>,
+    /// Flags whose value is the next word, so that it is not taken for a subcommand or, behind an interpreter, a program.
+    #[serde(default)]
+    pub value_flags: Vec<String>,
     /// The lock folder where none is given: the first of these [places] that there is one for.
     #[serde(default)]
     pub folder: Vec<String>,
@@ -171,6 +174,9 @@ impl Rules {
 
     fn parse(text: &str) -> Result<Self, String> {
         let rules: Self = toml::from_str(text).map_err(|e| e.to_string())?;
+        if let Some((name, _)) = rules.preparation.iter().find(|(_, p)| p.command.is_empty()) {
+            return Err(format!("[preparation.{name}]: its `command` is empty"));
+        }
         for rule in &rules.rules {
             let mistake = match &rule.prepare {
                 Some(_) if rule.hold == Hold::Exclusive => {
@@ -230,7 +236,7 @@ impl Rule {
 pub(crate) struct Words {
     /// The program's file name, without `.exe`.
     pub program: String,
-    /// The first argument that is neither a flag nor a `+toolchain`.
+    /// The first argument that is neither a flag, nor a flag's value, nor a `+toolchain`.
     pub subcommand: Option<String>,
     /// The arguments before `--`.
     pub arguments: Vec<String>,
@@ -243,20 +249,33 @@ impl Words {
         first.starts_with('+').then_some(first)
     }
 
-    pub(crate) fn of(command: &[OsString], interpreters: &[String]) -> Self {
+    /// As the words of a command line are, where no rules say more.
+    pub(crate) fn plain(command: &[OsString]) -> Self {
+        Self::read(command, &[], &[])
+    }
+
+    pub(crate) fn of(command: &[OsString], rules: &Rules) -> Self {
+        Self::read(command, &rules.interpreters, &rules.value_flags)
+    }
+
+    fn read(command: &[OsString], interpreters: &[String], value_flags: &[String]) -> Self {
         let mut words = command.iter().map(|w| w.to_string_lossy());
         let mut program = words.next().map(|w| file_name(&w)).unwrap_or_default();
         let mut rest: Vec<_> = words
             .map(std::borrow::Cow::into_owned)
             .take_while(|w| w != "--")
             .collect();
-        if interpreters.contains(&program)
-            && let Some(at) = rest.iter().position(|w| !w.starts_with('-'))
+        let first = |rest: &[String], starts: &[char]| {
+            let is_value = |at: usize| at > 0 && value_flags.contains(&rest[at - 1]);
+            (0..rest.len()).find(|&at| !rest[at].starts_with(starts) && !is_value(at))
+        };
+        if interpreters.iter().any(|name| is_version_of(&program, name))
+            && let Some(at) = first(&rest, &['-'])
         {
             program = file_name(&rest[at]);
             rest.drain(..=at);
         }
-        let subcommand = rest.iter().find(|w| !w.starts_with(['-', '+'])).cloned();
+        let subcommand = first(&rest, &['-', '+']).map(|at| rest[at].clone());
         Self {
             program,
             subcommand,
@@ -279,6 +298,13 @@ pub(crate) fn places(texts: &[String]) -> impl Iterator<Item = PathBuf> {
         };
         Some(PathBuf::from(start).join(rest))
     })
+}
+
+/// `python3.11` is one of `python3`, and of `python`.
+fn is_version_of(program: &str, name: &str) -> bool {
+    program
+        .strip_prefix(name)
+        .is_some_and(|version| version.chars().all(|c| c.is_ascii_digit() || c == '.'))
 }
 
 fn file_name(path: &str) -> String {

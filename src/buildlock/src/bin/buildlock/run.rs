@@ -286,8 +286,8 @@ impl Task {
         listener: &Listener,
     ) -> Result<Option<ExitStatus>, Stop> {
         session.upgrade(self.request(Mode::Exclusive, self.timeout).cancel(cancel))?;
-        let prepared =
-            Child::start(self.plan.prepare(preparation), Some(session), listener)?.wait(listener)?;
+        let command = child::beforehand(self.plan.prepare(preparation));
+        let prepared = Child::start(command, Some(session), listener)?.wait(listener)?;
         session.downgrade()?;
         Ok((!prepared.success()).then_some(prepared))
     }

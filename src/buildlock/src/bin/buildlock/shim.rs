@@ -67,16 +67,18 @@ pub(crate) fn install(args: &ShimInstallArgs) -> Result<ExitCode, Failure> {
     let Some(dir) = lock_folder.clone().or_else(|| rules.folder()) else {
         return Err(ours(no_folder(&args.into)));
     };
+    let into = absolute(&args.into)?;
     let session = alone(&dir)?;
-    let shims = Shims::create(absolute(&args.into)?, Config::new(lock_folder, rules))?;
-    let names = shims.install()?;
-    session.release()?;
-    if names.is_empty() {
+    let shims = Shims::new(into, Config::new(lock_folder, rules));
+    if shims.names().is_empty() {
         return Err(ours(format!(
             "none of the programs that the rules are about is in `{}`",
             args.into.display()
         )));
     }
+    shims.create()?;
+    let names = shims.install()?;
+    session.release()?;
     let names = names.join(", ");
     print::note(&format!("shims stand in `{}` for {names}", args.into.display()));
     Ok(ExitCode::SUCCESS)
@@ -103,9 +105,10 @@ pub(crate) fn status(args: &ShimFolderArgs) -> Result<ExitCode, Failure> {
         let text = match state {
             State::Shim => "shim",
             State::Real => "REAL: it was rewritten since; `buildlock shim install` puts the shim back",
-            State::Missing => "MISSING",
+            State::Missing => "MISSING: `buildlock shim remove` puts the program back",
+            State::Lost => "LOST: a shim whose program is gone from `.buildlock`; install the program again",
         };
-        print::result(&format!("{name}: {text}\n"));
+        print::result(&format!("{name}: {text}\n"))?;
     }
     Ok(if all_stand {
         ExitCode::SUCCESS

@@ -25,6 +25,9 @@ struct Status {
     /// Those of all folders: they are the user's. Nothing where nobody has, or wants, one.
     #[serde(skip_serializing_if = "Option::is_none")]
     turns: Option<PoolSnapshot>,
+    /// Why they are not known. What is wrong with them is no reason not to show the folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    turns_unknown: Option<String>,
 }
 
 pub(crate) fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
@@ -33,7 +36,7 @@ pub(crate) fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
         as_json(serde_json::to_string_pretty(&status))?
     } else {
         status.to_string()
-    });
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -47,16 +50,22 @@ fn as_json(written: serde_json::Result<String>) -> Result<String, Failure> {
 
 impl Status {
     fn of(registry: &Registry) -> Result<Self, Failure> {
-        let turns = match turns()? {
-            // It may be asked about itself: then it is no other folder's.
-            Some(pool) if pool.path() != registry.path() => Some(pool.snapshot(&MemoryLimits::OFF)?),
-            _ => None,
+        let (turns, turns_unknown) = match turns_beside(registry) {
+            Ok(turns) => (turns, None),
+            Err(why) => (None, Some(why.to_string())),
         };
         Ok(Self {
             sessions: registry.snapshot()?,
             turns: turns.filter(|turns| !turns.entries.is_empty()),
+            turns_unknown,
         })
     }
+}
+
+/// The turns, unless it is they that are asked about: then they are no other folder's.
+fn turns_beside(registry: &Registry) -> Result<Option<PoolSnapshot>, buildlock::Error> {
+    let pool = turns()?.filter(|pool| pool.path() != registry.path());
+    pool.map(|pool| pool.snapshot(&MemoryLimits::OFF)).transpose()
 }
 
 /// ```text
@@ -67,6 +76,9 @@ impl Status {
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.sessions)?;
+        if let Some(why) = &self.turns_unknown {
+            writeln!(f, "turns: unknown: {why}")?;
+        }
         let Some(turns) = &self.turns else {
             return Ok(());
         };
@@ -111,7 +123,7 @@ pub(crate) fn watch(args: &StatusArgs) -> Result<ExitCode, Failure> {
             status.to_string()
         };
         if now != shown {
-            print::result(&format!("{clear}{now}"));
+            print::result(&format!("{clear}{now}"))?;
             shown = now;
         }
         thread::sleep(LOOK_EVERY);

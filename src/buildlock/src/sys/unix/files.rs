@@ -41,6 +41,17 @@ fn create_folder(path: &Path, mode: u32) -> io::Result<()> {
         Some(parent) => parent,
         None => return Ok(()),
     };
+    match create_folder_in(parent, path, mode) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound && parent != Path::new(".") => {
+            create_folder(parent, PARENT_MODE)?;
+            // Once: /proc lets nobody create anything, and says that it is not found, too.
+            create_folder_in(parent, path, mode)
+        }
+        done => done,
+    }
+}
+
+fn create_folder_in(parent: &Path, path: &Path, mode: u32) -> io::Result<()> {
     match DirBuilder::new().mode(mode).create(path) {
         Ok(()) => {
             if let Some(owner) = owner_to_give(parent)? {
@@ -55,10 +66,6 @@ fn create_folder(path: &Path, mode: u32) -> io::Result<()> {
             Ok(())
         }
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            create_folder(parent, PARENT_MODE)?;
-            create_folder(path, mode)
-        }
         Err(e) => Err(e),
     }
 }
@@ -91,6 +98,9 @@ pub(crate) fn give(file: &File, Owner(user, group): Owner) {
 /// Why others could plant files in this folder, if they could.
 pub(crate) fn not_private(path: &Path) -> io::Result<Option<String>> {
     let folder = std::fs::symlink_metadata(path)?;
+    if folder.is_symlink() {
+        return Ok(Some("it is a symbolic link".to_owned()));
+    }
     if !folder.is_dir() {
         return Ok(Some("it is not a folder".to_owned()));
     }

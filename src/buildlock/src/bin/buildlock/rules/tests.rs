@@ -3,10 +3,7 @@
 use super::*;
 
 fn words(line: &str, rules: &Rules) -> Words {
-    Words::of(
-        &line.split(' ').map(OsString::from).collect::<Vec<_>>(),
-        &rules.interpreters,
-    )
+    Words::of(&line.split(' ').map(OsString::from).collect::<Vec<_>>(), rules)
 }
 
 fn hold(set: &str, line: &str) -> Hold {
@@ -56,6 +53,11 @@ fn every_command_of_an_unmodified_x_py_changes_the_build_directory() {
     ] {
         assert_eq!(hold("rust-lang-rust", line), Hold::Exclusive, "{line}");
     }
+    let rules = Rules::load(Path::new("rust-lang-rust")).unwrap_or_else(|e| panic!("{}", e.text));
+    for line in ["python3.11 x.py check", "/usr/bin/python -X dev -u x.py check"] {
+        assert_eq!(words(line, &rules), words("x.py check", &rules), "{line}");
+    }
+    assert_eq!(words("python3-config x.py", &rules).program, "python3-config");
     assert_eq!(hold("rust-lang-rust", "python3 x.py --help"), Hold::None);
 }
 
@@ -79,6 +81,10 @@ fn mistakes_in_rules_are_refused() {
     for (text, wanted) in [
         ("about = \"x\"", "default"),
         ("about = \"x\"\ndefault = \"sometimes\"", "sometimes"),
+        (
+            "about = \"x\"\ndefault = \"none\"\n[preparation.first]\ncommand = []",
+            "first",
+        ),
         (
             "about = \"x\"\ndefault = \"none\"\n[[rule]]\nname = \"n\"\nprograms = []\nhold = \"none\"\nholds = 1",
             "holds",
@@ -114,10 +120,21 @@ fn what_compiles_is_heavy_and_is_served_a_jobserver() {
         let rule = rules.find(&words(line, &rules)).cloned();
         rule.map(|rule| (rule.jobserver, rule.heavy))
     };
-    for line in ["cargo build", "cargo +nightly t", "cargo clippy --fix"] {
+    for line in [
+        "cargo build",
+        "cargo +nightly t",
+        "cargo clippy --fix",
+        "cargo --color always build",
+        "cargo +nightly -C crate -Z unstable-options --config a=b test",
+    ] {
         assert_eq!(share("cargo", line), Some((Jobserver::Pipe, true)), "{line}");
     }
-    for line in ["cargo metadata", "cargo fmt", "cargo --version"] {
+    for line in [
+        "cargo metadata",
+        "cargo fmt",
+        "cargo --version",
+        "cargo --config build fmt",
+    ] {
         assert_eq!(share("cargo", line), None, "{line}");
     }
     let x_py = |line| share("rust-lang-rust", line);

@@ -50,6 +50,12 @@ pub(crate) fn quiet(mut command: Command) -> Command {
     command
 }
 
+/// What is done before a command must not take its input, nor be taken for its output: programs read what a proxy prints.
+pub(crate) fn beforehand(mut command: Command) -> Command {
+    command.stdin(Stdio::null()).stdout(io::stderr());
+    command
+}
+
 /// Nothing of us is needed any more.
 #[cfg(unix)]
 pub(crate) fn become_the_command(mut command: Command) -> Result<ExitCode, Failure> {

@@ -50,14 +50,14 @@ impl Plan {
             preparation: None,
             share: Share::without_rules(),
             folder: None,
-            words: Words::of(command, &[]),
+            words: Words::plain(command),
             command: command.to_vec(),
             shims: None,
         })
     }
 
     pub(crate) fn by_rules(rules: &Rules, command: Vec<OsString>) -> Self {
-        let words = Words::of(&command, &rules.interpreters);
+        let words = Words::of(&command, rules);
         let rule = rules.find(&words).cloned();
         let preparation = rule
             .as_ref()

@@ -69,6 +69,8 @@ pub(crate) enum State {
     Real,
     /// Nothing.
     Missing,
+    /// A shim without the program that it stands in for.
+    Lost,
 }
 
 impl Shims {
@@ -85,8 +87,12 @@ impl Shims {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(failed("read", &path, &e)),
         };
-        let config: Config = serde_json::from_slice(&text)
-            .map_err(|e| ours(format!("`{}` makes no sense: {e}", path.display())))?;
+        let config: Config = serde_json::from_slice(&text).map_err(|e| {
+            let path = path.display();
+            ours(format!(
+                "`{path}` makes no sense: {e}; run `buildlock shim install` again"
+            ))
+        })?;
         if config.version != VERSION {
             let (path, version) = (path.display(), config.version);
             return Err(ours(format!(
@@ -97,21 +103,24 @@ impl Shims {
         Ok(Some(Self { dir, config }))
     }
 
-    /// Prepares a folder for shims, or changes the rules of those that are there.
-    pub(crate) fn create(dir: PathBuf, config: Config) -> Result<Self, Failure> {
-        let shims = Self { dir, config };
-        let real = shims.beside_path(REAL);
+    /// Those that are to be.
+    pub(crate) fn new(dir: PathBuf, config: Config) -> Self {
+        Self { dir, config }
+    }
+
+    /// Prepares the folder for them, or changes the rules of those that are there.
+    pub(crate) fn create(&self) -> Result<(), Failure> {
+        let real = self.beside_path(REAL);
         fs::create_dir_all(&real).map_err(|e| failed("create", &real, &e))?;
         let own = std::env::current_exe().map_err(|e| ours(format!("cannot find this program: {e}")))?;
-        let aside = shims.beside_path("new");
+        let aside = self.beside_path("new");
         // A copy: whoever updates this program must not change the shims half-way.
         fs::copy(&own, &aside).map_err(|e| failed("copy this program to", &aside, &e))?;
-        rename(&aside, &shims.beside_path(SHIM))?;
+        rename(&aside, &self.beside_path(SHIM))?;
         let text =
-            serde_json::to_vec(&shims.config).map_err(|e| ours(format!("cannot write the rules: {e}")))?;
+            serde_json::to_vec(&self.config).map_err(|e| ours(format!("cannot write the rules: {e}")))?;
         fs::write(&aside, text).map_err(|e| failed("write", &aside, &e))?;
-        rename(&aside, &shims.beside_path(CONFIG))?;
-        Ok(shims)
+        rename(&aside, &self.beside_path(CONFIG))
     }
 
     /// The folder.
@@ -139,7 +148,18 @@ impl Shims {
 
     /// Puts shims in the places of all programs that the rules are about, and returns their names.
     pub(crate) fn install(&self) -> Result<Vec<String>, Failure> {
-        let names = self.names()?;
+        let names = self.names();
+        let lost: Vec<_> = names
+            .iter()
+            .filter(|name| self.state(name) == State::Lost)
+            .collect();
+        if let Some(name) = lost.first() {
+            let (name, real) = (name.as_str(), self.real(OsStr::new(name.as_str())));
+            return Err(ours(format!(
+                "`{name}` is a shim already, but its program is not in `{}`: install the program again first",
+                real.display()
+            )));
+        }
         for name in names.iter().filter(|name| self.state(name) == State::Real) {
             self.keep_real(name)?;
         }
@@ -151,7 +171,7 @@ impl Shims {
 
     /// Puts back shims that a program has overwritten: one that updates itself does. Returns the names.
     pub(crate) fn repair(&self) -> Result<Vec<String>, Failure> {
-        let names = self.names()?;
+        let names = self.names();
         if names.is_empty() {
             // It has uninstalled itself.
             self.forget()?;
@@ -170,11 +190,14 @@ impl Shims {
         Ok(rewritten)
     }
 
-    /// Puts the real programs back in their places, and returns their names.
+    /// Puts the real programs back in their places, and returns their names. Where somebody removed the shim, too: the program
+    /// that is kept here may be the only one.
     pub(crate) fn remove(&self) -> Result<Vec<String>, Failure> {
-        let mut names = self.names()?;
+        let mut names = self.sorted(self.config.rules.programs());
         names.reverse();
-        names.retain(|name| self.state(name) == State::Shim);
+        names.retain(|name| {
+            self.has(OsStr::new(name)) && matches!(self.state(name), State::Shim | State::Missing)
+        });
         for name in &names {
             self.put(&self.real(OsStr::new(name)), name)?;
         }
@@ -185,7 +208,7 @@ impl Shims {
     /// What stands in the place of each program.
     pub(crate) fn states(&self) -> Result<Vec<(String, State)>, Failure> {
         let mut programs = self.config.rules.programs();
-        programs.retain(|name| self.has(OsStr::new(name)));
+        programs.retain(|name| self.has(OsStr::new(name)) || self.state(name) == State::Lost);
         Ok(programs
             .into_iter()
             .map(|name| (self.state(&name), name))
@@ -194,9 +217,14 @@ impl Shims {
     }
 
     /// The programs that are here, those that others are links to last.
-    fn names(&self) -> Result<Vec<String>, Failure> {
-        let mut names: Vec<_> = self.config.rules.programs();
+    pub(crate) fn names(&self) -> Vec<String> {
+        let mut names = self.config.rules.programs();
         names.retain(|name| self.state(name) != State::Missing);
+        self.sorted(names)
+    }
+
+    /// Those that others are links to last.
+    fn sorted(&self, mut names: Vec<String>) -> Vec<String> {
         let linked_to = |name: &String| {
             let link = |other: &String| {
                 fs::read_link(self.dir.join(other)).or_else(|_| fs::read_link(self.real(OsStr::new(other))))
@@ -208,14 +236,20 @@ impl Shims {
                 .any(|other| link(other).is_ok_and(|to| to.file_name() == Some(OsStr::new(name))))
         };
         names.sort_by_key(linked_to);
-        Ok(names)
+        names
     }
 
     fn state(&self, name: &str) -> State {
         let place = self.dir.join(name);
         match place.symlink_metadata() {
             Err(_) => State::Missing,
-            Ok(metadata) if metadata.is_file() && self.is_shim(&place) => State::Shim,
+            Ok(metadata) if metadata.is_file() && self.is_shim(&place) => {
+                if self.has(OsStr::new(name)) {
+                    State::Shim
+                } else {
+                    State::Lost
+                }
+            }
             Ok(_) => State::Real,
         }
     }
