@@ -115,7 +115,6 @@ mod tables {
 
     const ROUNDS: u32 = 2000;
     const HAND_OVERS: usize = 50;
-    const WORK: Duration = Duration::from_millis(20);
 
     pub(super) fn print() {
         let temporary = std::env::temp_dir();
@@ -249,33 +248,27 @@ mod tables {
 
     fn hand_over(folder: &Path) {
         head("handed over to the next of so many waiting processes");
-        for (kind, count, holder) in [
-            ("flock", 1, Holder::Asleep),
-            ("flock", 1, Holder::AtWork),
-            ("flock", 100, Holder::AtWork),
-            ("poll", 1, Holder::AtWork),
-            ("session", 1, Holder::Asleep),
-            ("session", 1, Holder::AtWork),
-            ("session", 10, Holder::AtWork),
-            ("session", 100, Holder::AtWork),
-            ("session", 1000, Holder::AtWork),
-            ("turn", 1, Holder::AtWork),
-            ("turn", 10, Holder::AtWork),
-            ("turn", 100, Holder::AtWork),
+        for (kind, count) in [
+            ("flock", 1),
+            ("flock", 100),
+            ("poll", 1),
+            ("session", 1),
+            ("session", 10),
+            ("session", 100),
+            ("session", 1000),
+            ("turn", 1),
+            ("turn", 10),
+            ("turn", 100),
         ] {
             let mut times = Vec::new();
             let mut memory = None;
             // Few waiters make few hand-overs: again, then.
             while times.len() < HAND_OVERS {
-                let (more, kilobytes) = queue(folder, kind, count, holder);
+                let (more, kilobytes) = queue(folder, kind, count);
                 times.extend(more);
                 memory = kilobytes;
             }
-            let asleep = match holder {
-                Holder::Asleep => ", all asleep until then",
-                Holder::AtWork => "",
-            };
-            row(&format!("{kind}, {count} waiting{asleep}"), times);
+            row(&format!("{kind}, {count} waiting"), times);
             if let Some(kilobytes) = memory {
                 say(&format!(
                     "| {:<52} | {kilobytes} KiB |  |  |",
@@ -286,17 +279,8 @@ mod tables {
         say("");
     }
 
-    /// What the first holder does before it lets go.
-    #[derive(Clone, Copy)]
-    enum Holder {
-        /// It computes, as a build does until its end.
-        AtWork,
-        /// Nothing, nor does anybody else: each processor that is woken has to be woken from its sleep, too.
-        Asleep,
-    }
-
     /// Lets `count` processes wait, then lets go, and returns how long each hand-over took, and how much memory a waiter has.
-    fn queue(folder: &Path, kind: &str, count: usize, holder: Holder) -> (Vec<Duration>, Option<u64>) {
+    fn queue(folder: &Path, kind: &str, count: usize) -> (Vec<Duration>, Option<u64>) {
         let served = folder.join("served");
         drop(std::fs::remove_file(&served));
         let registry = Registry::open(folder.join("session")).expect("a registry");
@@ -325,12 +309,6 @@ mod tables {
         // Not always at the same point of a poller's nap.
         std::thread::sleep(Duration::from_millis(300 + now_ns() % 100));
         let memory = waiters.last().and_then(|w| private_kilobytes(w.id()));
-        if let Holder::AtWork = holder {
-            let start = Instant::now();
-            while start.elapsed() < WORK {
-                std::hint::spin_loop();
-            }
-        }
         let mut released = now_ns();
         flock(&bare, FlockOperation::Unlock);
         drop((session, turn));
