@@ -15,7 +15,7 @@ use crate::tokens::ledger::{Entry, capacity_in_force};
 
 /// How often to ask the kernel whether the others of the pool are alive, while waiting for what they hold. A microsecond
 /// each; their death frees tokens and changes no file.
-const PROBE_EVERY: Duration = Duration::from_millis(20);
+const PROBE_EVERY: Duration = Duration::from_millis(40);
 
 /// How often to look although nothing seems to have changed: time stamps may be too coarse to tell two changes apart.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
