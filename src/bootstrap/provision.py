@@ -169,7 +169,7 @@ def unpack_one(archive: lzma.LZMAFile, path: str, tree: str) -> list[tuple[str, 
     make_folder = functools.cache(functools.partial(os.makedirs, exist_ok=True))
     links = []
     try:
-        with tarfile.TarFile(fileobj=archive) as members:
+        with tarfile.TarFile(fileobj=archive, copybufsize=CHUNK_BYTES) as members:
             for member in members:
                 if member.size < 0 or members.offset > BYTES_MAX:
                     raise ValueError("it is too large")
