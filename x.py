@@ -14,5 +14,6 @@ if __name__ == "__main__":
         import bootstrap
 
         sys.exit(bootstrap.main(root, sys.argv[1:]))
-    except KeyboardInterrupt:  # before the launcher was there to catch it
+    except KeyboardInterrupt:
+        sys.stderr.write("error: interrupted\n")
         sys.exit(130)

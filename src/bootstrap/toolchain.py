@@ -4,21 +4,16 @@ import hashlib
 import os
 import sys
 
-from configuration import Configuration
-from failure import Failure
+from configuration import ENVIRONMENT, Configuration, Failure
 
-COMPONENTS = ("cargo", "rust-std", "rustc")
 SYSTEMS = {"linux": "unknown-linux-gnu", "darwin": "apple-darwin", "win32": "pc-windows-msvc"}
 MACHINES = {"arm64": "aarch64", "ARM64": "aarch64", "AMD64": "x86_64", "x86": "i686", "i386": "i686"}
 EXE = ".exe" if sys.platform == "win32" else ""
 
 # What the driver is made of: these files, and below these folders whatever ends like this.
 FILES = ("Cargo.lock", "Cargo.toml", "src/bootstrap/Cargo.toml", "src/buildlock/Cargo.toml")
-SOURCES = (".rs", ".toml", ".md")
-FOLDERS = {"src/bootstrap/src": SOURCES, "src/buildlock/src": SOURCES, "src/bootstrap/defaults": ("",)}
-
-# What the driver is told of the tools and itself, by the names of the environment variables that tell it.
-Toolchain = dict[str, str]
+FOLDERS = ("src/bootstrap/defaults", "src/bootstrap/src", "src/buildlock/src")
+ENDS = (".rs", ".toml", ".md")
 
 
 class Pin:
@@ -26,129 +21,102 @@ class Pin:
 
     def __init__(self, config: Configuration) -> None:
         with open(os.path.join(config.root, "src", "stage0"), encoding="utf-8") as file:
-            values = dict(line.strip().split("=", 1) for line in file if "=" in line and not line.startswith("#"))
+            values = dict(line.strip().partition("=")[::2] for line in file)
         machine = os.environ.get("PROCESSOR_ARCHITECTURE", "") if sys.platform == "win32" else os.uname().machine
         host = f"{MACHINES.get(machine, machine)}-{SYSTEMS.get(sys.platform, sys.platform)}"
-        try:
-            self.rust_version, self.dist_server = values["rust-version"], values["dist-server"]
-            paths = [f"dist/{values['date']}/{component}-{values['version']}-{host}.tar.xz" for component in COMPONENTS]
-        except KeyError as error:
-            raise Failure(f"src/stage0 has no {error}: restore it, or see ./x bump-stage0") from None
+        paths = [f"dist/{values['date']}/{name}-{values['version']}-{host}.tar.xz" for name in ("cargo", "rust-std", "rustc")]
         # Each archive's path on the server with its sum, none where nothing is pinned for this host.
         self.archives = {path: values.get(path, "") for path in paths}
         # An unpacked toolchain's place is named after the sums of what is in it, so no place is ever written twice.
         content = f"{host}\n" + "".join(f"{os.path.basename(path)} {total}\n" for path, total in self.archives.items())
         self.place = os.path.join(config.cache_dir, "stage0", hashlib.sha256(content.encode()).hexdigest()[:16])
+        self.rustc = [os.path.join(self.place, "bin", f"rustc{EXE}"), f"rustc {values['version']}", host]
+        self.oldest, self.dist_server = f"rustc {values['rust-version']}", values["dist-server"]
 
 
-def find(config: Configuration) -> Toolchain | None:
-    """The toolchain that configuration asks for; None when stage0 has to be downloaded for it."""
-    pin, name, stage0 = Pin(config), config.rustc or "rustc", "local"
+def find(config: Configuration) -> tuple[str, dict[str, str]]:
+    """The place of the driver for these sources and the configured toolchain, and what it is told by its environment."""
+    pin = Pin(config)
     is_chosen = config.rustc or config.stage0 == "local"
-    found = probe(config, name) if is_chosen or config.stage0 == "auto" else None
-    if not is_chosen and (not found or release(found[1]) < release(f"- {pin.rust_version}")):
-        name, stage0 = os.path.join(pin.place, "bin", f"rustc{EXE}"), os.path.basename(pin.place)
-        if not os.path.exists(name):
-            return None
-        found = probe(config, name)
-    if not found:
-        advice = 'install Rust, or set build.rustc, or build.stage0 = "download"'
-        raise Failure(f"{name} is not there, or does not run: {advice}")
-    rustc, version, host = found
-    cargo = which(config.cargo or os.path.join(os.path.dirname(rustc), f"cargo{EXE}")) or which(config.cargo or "cargo")
-    if not cargo:
-        raise Failure(f"{config.cargo or 'cargo'} is not there: install it, or set build.cargo")
-    tools = {"BOOTSTRAP_RUSTC": rustc, "BOOTSTRAP_RUSTC_VERSION": version, "BOOTSTRAP_HOST": host, "BOOTSTRAP_CARGO": cargo}
-    return tools | {"BOOTSTRAP_STAGE0": stage0, "BOOTSTRAP_FINGERPRINT": fingerprint(config.root, rustc, version)}
+    found = probe(config) if is_chosen or config.stage0 == "auto" else []
+    if is_chosen and not found:
+        name = config.rustc or "rustc"
+        raise Failure(ENVIRONMENT, f'{name} is not there, or does not run: install Rust, or set build.stage0 = "download"')
+    is_local = is_chosen or (found and release(found[1]) >= release(pin.oldest))
+    rustc, version, host = found if is_local else pin.rustc
+    cargo = which(config.cargo or os.path.join(os.path.dirname(rustc), "cargo")) or which(config.cargo or "cargo")
+    sources = fingerprint(config.root, rustc, version)
+    told = {"BOOTSTRAP_ROOT": config.root, "BOOTSTRAP_BUILD_DIR": config.build_dir, "BOOTSTRAP_FINGERPRINT": sources}
+    told |= {"BOOTSTRAP_RUSTC": rustc, "BOOTSTRAP_RUSTC_VERSION": version, "BOOTSTRAP_HOST": host, "BOOTSTRAP_CARGO": cargo}
+    told |= {"BOOTSTRAP_STAGE0": "local" if is_local else os.path.basename(pin.place), "BOOTSTRAP_PYTHON": sys.executable}
+    return os.path.join(config.cache_dir, "driver", sources, f"bootstrap{EXE}"), told
 
 
-def probe(config: Configuration, name: str) -> tuple[str, str, str] | None:
-    """The real path, the version line and the host of a rustc; None when it does not run.
+def probe(config: Configuration) -> list[str]:
+    """The real path, the version line and the host of the user's rustc; nothing when it does not run.
 
-    rustup's rustc is a proxy: what it stands for depends on its variables, its settings and the toolchain files of the source
-    root and the folders above. The answer is kept in the build directory with the stamps of all these and of the rustc that was
-    found, and holds while none has changed. (What another manager's proxies go by is not known here.)
+    The answer is kept for as long as the files do not change by which rustup's proxies, and any rustc, come to theirs.
     """
-    path = which(name)
+    path = which(config.rustc or "rustc")
     if not path:
-        return None
-    home = os.environ.get("RUSTUP_HOME") or os.path.join(os.path.expanduser("~"), ".rustup")
-    inputs = [stamp(path), os.environ.get("RUSTUP_TOOLCHAIN", ""), stamp(os.path.join(home, "settings.toml"))]
-    folder, below = config.root, ""
-    while folder != below:
-        inputs += [stamp(os.path.join(folder, file)) for file in ("rust-toolchain", "rust-toolchain.toml")]
-        folder, below = os.path.dirname(folder), folder
+        return []
+    rustup = os.environ.get("RUSTUP_HOME") or os.path.expanduser("~/.rustup")
+    above = [config.root.rsplit(os.sep, up)[0] for up in range(config.root.count(os.sep) + 1)]
+    files = [f"{folder}{os.sep}rust-toolchain{end}" for folder in above for end in ("", ".toml")]
+    inputs = [os.environ.get("RUSTUP_TOOLCHAIN", ""), *map(stamp, [path, os.path.join(rustup, "settings.toml"), *files])]
     kept = os.path.join(config.build_dir, f"rustc-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}.probe")
-    try:
-        with open(kept, encoding="utf-8") as file:
-            *known, rustc, version, host = file.read().split("\n")
-        if known == [*inputs, stamp(rustc)]:
-            return rustc, version, host
-    except (OSError, ValueError):
-        pass  # never asked, or not by this version of ours
+    if os.path.exists(kept):
+        with open(kept, encoding="utf-8", errors="surrogateescape") as file:
+            known = file.read().split("\n")
+        if known[3:] == [*inputs, stamp(known[0])]:
+            return known[:3]
     import subprocess
 
     try:
         # Two questions, because the first answer leaves no room for another.
         questions = ([path, "-vV"], [path, "--print=sysroot"])
-        said = [subprocess.check_output(asked, cwd=config.root, stderr=subprocess.DEVNULL, text=True) for asked in questions]
-        version, *more = said[0].splitlines()
-        host = next(line.removeprefix("host: ") for line in more if line.startswith("host: "))
+        answers = [subprocess.run(asked, cwd=config.root, capture_output=True, check=True, text=True) for asked in questions]
+        said, sysroot = [answer.stdout for answer in answers]
+        version, host = said.splitlines()[0], said.split("\nhost: ")[1].splitlines()[0]
         release(version)
-    except (OSError, ValueError, LookupError, StopIteration, subprocess.CalledProcessError):
-        return None
+    except (OSError, ValueError, LookupError, subprocess.CalledProcessError):
+        return []
     # A proxy has rustup beside it. Any other rustc is taken as it is, be it a wrapper.
-    proxied = which(os.path.join(os.path.dirname(path), "rustup")) and which(os.path.join(said[1].strip(), "bin", "rustc"))
-    rustc = proxied or path
+    proxied = which(os.path.join(os.path.dirname(path), "rustup")) and which(os.path.join(sysroot.strip(), "bin", "rustc"))
+    known = [proxied or path, version, host]
     os.makedirs(config.build_dir, exist_ok=True)
-    with open(f"{kept}.{os.getpid()}", "w", encoding="utf-8") as file:
-        file.write("\n".join([*inputs, stamp(rustc), rustc, version, host]))
-    os.replace(file.name, kept)
-    return rustc, version, host
-
-
-def driver_path(config: Configuration, tools: Toolchain) -> str:
-    """Where the driver lies that the sources and this rustc make."""
-    return os.path.join(config.cache_dir, "driver", tools["BOOTSTRAP_FINGERPRINT"], f"bootstrap{EXE}")
+    with open(kept, "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write("\n".join([*known, *inputs, stamp(known[0])]))
+    return known
 
 
 def fingerprint(root: str, rustc: str, version: str) -> str:
-    """The fingerprint of these sources and this rustc, which the driver computes, too.
-
-    It is the SHA-256 over an entry for each file, `path NUL length-of-content NUL content`, sorted by path, and one for rustc.
-    Absent and hidden files are passed over (editors make such).
-    """
+    """The fingerprint of these sources and this rustc. The driver computes it, too, and says how (`relaunch.rs`)."""
     paths = list(FILES)
-    for top, ends in FOLDERS.items():
+    for top in FOLDERS:
         for folder, _, names in os.walk(os.path.join(root, top)):
             below = folder[len(root) + 1 :].replace(os.sep, "/")
-            paths += [f"{below}/{name}" for name in names if name.endswith(ends) and not name.startswith(".")]
+            paths += [f"{below}/{name}" for name in names if name.endswith(ENDS) and not name.startswith(".")]
     entries = []
     for path in sorted(paths):
-        try:
-            with open(os.path.join(root, path), "rb") as file:
-                entries.append((os.fsencode(path), file.read()))
-        except FileNotFoundError:
-            pass
+        with open(os.path.join(root, path), "rb") as file:
+            entries.append((os.fsencode(path), file.read()))
     entries.append((b"rustc", os.fsencode(f"{rustc}\0{version}")))
     return hashlib.sha256(b"".join(b"%b\0%d\0%b" % (path, len(text), text) for path, text in entries)).hexdigest()
 
 
-def which(name: str) -> str | None:
-    """The absolute path of a program: a bare name's as PATH finds it."""
+def which(name: str) -> str:
+    """The absolute path of a program, a bare name's as PATH finds it; empty when there is none."""
     folders = [""] if os.path.dirname(name) else os.environ.get("PATH", os.defpath).split(os.pathsep)
-    for path in (os.path.join(folder, name + end) for folder in folders for end in {"", EXE}):
-        if os.path.isfile(path) and os.access(path, os.X_OK):
-            return os.path.abspath(path)
-    return None
+    paths = [os.path.join(folder, name + end) for folder in folders for end in (EXE, "")]
+    return next((os.path.abspath(path) for path in paths if os.path.isfile(path) and os.access(path, os.X_OK)), "")
 
 
 def stamp(path: str) -> str:
     """A text that changes whenever the file behind `path` does."""
-    try:
-        status = os.stat(path)
-    except OSError:
+    if not os.path.exists(path):
         return "absent"
+    status = os.stat(path)
     return f"{os.path.realpath(path)} {status.st_mtime_ns} {status.st_size} {status.st_ino}"
 
 

@@ -1,5 +1,6 @@
 """Tests of the cache lock's files. That it excludes others is tested with real launches in `test_launch.py`."""
 
+import os
 import pathlib
 import tempfile
 import unittest
@@ -27,15 +28,15 @@ class Planted(unittest.TestCase):
     def test_a_link_in_place_of_the_record_is_replaced(self) -> None:
         for name in ("cache.holder.json", "cache.holder.json.new"):
             self.plant(name)
-            with cache_lock.held(str(self.folder), None, "test", "testing"):
+            with cache_lock.held(str(self.folder), 0, "testing"):
                 record = self.folder / "cache.holder.json"
-                self.assertIn('"command": "test"', record.read_text(encoding="utf-8"))
+                self.assertIn('"doing": "testing"', record.read_text(encoding="utf-8"))
             self.assertEqual(self.victim.read_text(encoding="utf-8"), "precious", name)
 
-    @unittest.skipUnless(cache_lock.NO_FOLLOW, "only where a link can be told from a file when it is opened")
+    @unittest.skipUnless(hasattr(os, "O_NOFOLLOW"), "only where a link can be told from a file when it is opened")
     def test_a_link_in_place_of_the_lock_file_is_refused(self) -> None:
         self.plant("cache.lock")
-        with self.assertRaises(OSError), cache_lock.held(str(self.folder), None, "test", "testing"):
+        with self.assertRaises(OSError), cache_lock.held(str(self.folder), 0, "testing"):
             self.fail("the lock of another file was taken")
         self.assertEqual(self.victim.read_text(encoding="utf-8"), "precious")
 

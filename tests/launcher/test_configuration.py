@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from configuration import Configuration
-from failure import EXIT_USAGE, Failure
+from configuration import USAGE, Configuration, Failure
 
 CASES = Path(__file__).resolve().parents[2] / "tests" / "cases" / "config"
 KEYS = ("build-dir", "lock-dir", "cache-dir", "rustc", "cargo", "stage0", "dist-server", "lock-timeout", "lock-mode")
-EMPTY = ("rustc", "cargo", "dist-server")  # what is absent is an empty text here
+ABSENT = {"rustc": "", "cargo": "", "dist-server": "", "lock-timeout": float("inf")}
 
 
 class ConfigurationCases(unittest.TestCase):
@@ -48,9 +47,10 @@ class ConfigurationCases(unittest.TestCase):
         if "error" in case:
             with self.assertRaises(Failure) as caught:
                 load()
-            self.assertEqual(caught.exception.code, EXIT_USAGE)
+            code, message = caught.exception.args
+            self.assertEqual(code, USAGE)
             for text in case["error"]:
-                self.assertIn(text, str(caught.exception))
+                self.assertIn(text, message)
             return
         expected = {key: filled(value) if isinstance(value, str) else value for key, value in case["expect"].items()}
         build = Path(expected.get("build-dir", top / "root" / "build"))
@@ -61,7 +61,7 @@ class ConfigurationCases(unittest.TestCase):
             value = getattr(got, key.replace("-", "_"))
             if key.endswith("-dir"):
                 value = value.replace(os.sep, "/")
-            self.assertEqual(value, expected.get(key, "" if key in EMPTY else None), key)
+            self.assertEqual(value, expected.get(key, ABSENT.get(key)), key)
 
 
 if __name__ == "__main__":

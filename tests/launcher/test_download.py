@@ -8,9 +8,9 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-import download
+import provision
+from configuration import ENVIRONMENT, Failure
 from dist_server import DistServer, Fault, sha256
-from failure import EXIT_ENVIRONMENT, Failure
 
 CONTENT = bytes(range(256)) * 4096
 
@@ -22,25 +22,24 @@ class Download(unittest.TestCase):
         self.addCleanup(stack.close)
         self.server = stack.enter_context(DistServer({"/f": CONTENT}))
         self.path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "downloads" / "f"
-        self.part = self.path.with_name("f.part")
-        stack.enter_context(mock.patch.object(download, "BACKOFF_SECONDS", 0))
+        stack.enter_context(mock.patch.object(provision, "BACKOFF_SECONDS", 0))
         stack.enter_context(mock.patch.dict(os.environ, {"no_proxy": "*"}))
         stack.enter_context(contextlib.redirect_stderr(self.stderr))
 
     def ensure(self, total: str = sha256(CONTENT), url: str = "") -> None:
-        download.ensure(url or f"{self.server.url}/f", str(self.path), total)
+        path = provision.download(url or f"{self.server.url}/f", str(self.path.parent), total)
+        self.assertEqual(path, str(self.path))
 
     def fails(self, *texts: str) -> None:
         with self.assertRaises(Failure) as caught:
             self.ensure()
-        self.assertEqual(caught.exception.code, EXIT_ENVIRONMENT)
+        code, message = caught.exception.args
+        self.assertEqual(code, ENVIRONMENT)
         for text in texts:
-            self.assertIn(text, str(caught.exception))
-        self.assertFalse(self.path.exists())
+            self.assertIn(text, message)
 
     def is_there_after(self, *ranges: str | None) -> None:
         self.assertEqual(self.path.read_bytes(), CONTENT)
-        self.assertFalse(self.part.exists())
         self.assertEqual([wanted for _, wanted in self.server.requests], list(ranges))
 
     def test_a_file_that_is_there_is_not_downloaded_again(self) -> None:
@@ -52,7 +51,7 @@ class Download(unittest.TestCase):
         self.ensure()
         self.path.write_bytes(b"x" + CONTENT[1:])
         self.ensure()
-        self.is_there_after(None, None)
+        self.is_there_after(None, f"bytes={len(CONTENT)}-", None)
         self.assertIn("has changed since it was downloaded", self.stderr.getvalue())
 
     def test_a_connection_that_drops_is_resumed(self) -> None:
@@ -67,25 +66,25 @@ class Download(unittest.TestCase):
 
     def test_what_a_killed_run_began_is_resumed(self) -> None:
         self.path.parent.mkdir()
-        self.part.write_bytes(CONTENT[:7])
+        self.path.write_bytes(CONTENT[:7])
         self.ensure()
         self.is_there_after("bytes=7-")
 
     def test_what_a_killed_run_completed_is_not_asked_for(self) -> None:
         self.path.parent.mkdir()
-        self.part.write_bytes(CONTENT)
+        self.path.write_bytes(CONTENT)
         self.ensure()
         self.is_there_after()
 
     def test_a_beginning_of_another_file_is_thrown_away(self) -> None:
         self.path.parent.mkdir()
-        self.part.write_bytes(b"other")
+        self.path.write_bytes(b"other")
         self.ensure()
         self.is_there_after("bytes=5-", None)
 
     def test_a_beginning_that_is_too_long_is_thrown_away(self) -> None:
         self.path.parent.mkdir()
-        self.part.write_bytes(CONTENT + b"more")
+        self.path.write_bytes(CONTENT + b"more")
         self.ensure()
         self.is_there_after(f"bytes={len(CONTENT) + 4}-", None)
 
@@ -97,7 +96,7 @@ class Download(unittest.TestCase):
     def test_attempts_are_bounded(self) -> None:
         self.server.faults = [Fault(status=500)] * 20
         self.fails("500", "gave up after 6 attempts")
-        self.assertEqual(len(self.server.requests), download.ATTEMPTS)
+        self.assertEqual(len(self.server.requests), provision.ATTEMPTS)
 
     def test_a_server_that_hangs_up_is_tried_again_from_where_it_was(self) -> None:
         self.server.faults = [Fault(drop_after=10)] * 20
@@ -115,7 +114,7 @@ class Download(unittest.TestCase):
         self.server.faults = [Fault(body=b"something else")]
         self.fails(sha256(b"something else"), sha256(CONTENT), "is pinned")
         self.assertEqual(len(self.server.requests), 1)
-        self.assertEqual(self.part.stat().st_size, 0)
+        self.assertEqual(self.path.stat().st_size, 0)
 
     def test_a_length_that_is_too_long_is_found_out_by_the_sum(self) -> None:
         self.server.faults = [Fault(length=len(CONTENT) + 5)]
@@ -137,7 +136,7 @@ class Download(unittest.TestCase):
         self.assertIn("gave up", str(caught.exception))
 
     def test_a_file_url_is_read(self) -> None:
-        source = self.path.parent.with_name("source")
+        source = self.path.parent.with_name("f")
         source.write_bytes(CONTENT)
         self.ensure(url=source.as_uri())
         self.is_there_after()
@@ -149,9 +148,9 @@ class Download(unittest.TestCase):
 
     def test_a_full_disk_is_no_matter_of_the_network(self) -> None:
         full = OSError(28, "No space left on device")
-        with mock.patch.object(download, "fetch", side_effect=full), self.assertRaises(OSError) as caught:
+        with mock.patch.object(provision, "fetch", side_effect=full), self.assertRaises(OSError) as caught:
             self.ensure()
-        self.assertEqual(caught.exception.filename, str(self.path))
+        self.assertIs(caught.exception, full)
 
 
 if __name__ == "__main__":

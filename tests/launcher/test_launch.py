@@ -65,7 +65,8 @@ class Launch(unittest.TestCase):
         for module in (SOURCE_ROOT / "src/bootstrap").glob("*.py"):
             shutil.copy(module, launcher)
         (launcher / "src" / "main.rs").write_text("fn main() {}\n")
-        (self.root / "Cargo.toml").write_text("[workspace]\n")
+        for name in ("Cargo.toml", "Cargo.lock", "src/bootstrap/Cargo.toml", "src/buildlock/Cargo.toml"):
+            (self.root / name).write_text("")
         self.environment = {"PATH": f"{self.bin}:/usr/bin:/bin", "HOME": str(self.top), "no_proxy": "*"}
         self.tool("rustc", RUSTC, version="1.95.0")
         self.tool("cargo", CARGO)
@@ -165,7 +166,6 @@ class FromPath(Launch):
                 "BOOTSTRAP_RUSTC_VERSION": "rustc 1.95.0 (0123456789 2026-01-01)",
                 "BOOTSTRAP_HOST": "fake-host",
                 "BOOTSTRAP_PYTHON": sys.executable,
-                "BOOTSTRAP_RELAUNCHES": "0",
             },
         )
         self.assertIn("cargo's own words", err)
@@ -240,7 +240,7 @@ class FromPath(Launch):
 
     def test_a_configuration_error_is_exit_code_2(self) -> None:
         _, err = self.run_x("check", "--set", "build.stage0=never", code=2)
-        self.assertEqual(err, "error: build.stage0 must be one of auto, download, local, not 'never'\n")
+        self.assertEqual(err, "error: build.stage0 must be a string that matches auto|download|local, not 'never'\n")
 
     def test_no_toolchain_is_exit_code_4(self) -> None:
         (self.bin / "rustc").unlink()
@@ -284,7 +284,7 @@ class TheCacheLock(Launch):
         first = self.start_held()
         second = self.start("tidy")
         line = self.first_line_of_errors(second)
-        pattern = rf"^waiting for ./x build \(pid {first.pid}, running \d+s\), which is building the driver; Ctrl-C gives up$"
+        pattern = rf"^waiting for ./x build \(pid {first.pid}, since [\d:]+\), which is preparing the driver; Ctrl-C gives up$"
         self.assertRegex(line, pattern)
         self.let_on()
         self.end(first, 0)
@@ -317,8 +317,8 @@ class TheCacheLock(Launch):
         for arguments in (("--lock-timeout", "0.3"), ("--no-wait",), ("--set", "build.lock-timeout=0")):
             with self.subTest(arguments):
                 _, err = self.run_x("check", *arguments, code=75)
-                self.assertIn(f"for ./x build (pid {held.pid}, running ", err)
-                self.assertIn("which is building the driver; wait longer with --lock-timeout SECS or build.lock-timeout", err)
+                self.assertIn(f"for ./x build (pid {held.pid}, since ", err)
+                self.assertIn("which is preparing the driver; raise --lock-timeout or build.lock-timeout", err)
         self.let_on()
         self.end(held, 0)
 
@@ -438,9 +438,9 @@ class Stage0(Launch):
         tampered = next((self.root / "build/cache/downloads").glob("rust-std-*"))
         tampered.write_bytes(b"x" + tampered.read_bytes()[1:])
         _, err = self.run_x("check", *self.download)
-        self.assertIn("has changed since it was downloaded; fetching it again", err)
+        self.assertIn("has changed since it was downloaded", err)
         self.assertEqual(self.snapshot(place), whole)
-        self.assertEqual(len(self.server.requests), 4)
+        self.assertEqual(len(self.server.requests), 5)
 
     def test_ctrl_c_while_downloading_is_exit_code_130(self) -> None:
         answer = threading.Event()
@@ -471,7 +471,7 @@ class Stage0(Launch):
     def test_an_unpinned_host_is_exit_code_4(self) -> None:
         self.pin({})
         _, err = self.run_x("check", *self.download, code=4)
-        self.assertIn("there is no stage0 for this host", err)
+        self.assertIn("src/stage0 pins none for ", err)
 
     def test_twenty_first_runs_download_once(self) -> None:
         runs = [self.start("check", *self.download) for _ in range(20)]
@@ -483,30 +483,32 @@ class Stage0(Launch):
     def test_a_run_that_is_killed_anywhere_leaves_nothing_that_the_next_trusts(self) -> None:
         self.run_x("check", *self.download, "--build-dir", str(self.top / "whole"))
         whole = self.snapshot(next((self.top / "whole/cache/stage0").iterdir()))
-        for module, function, call in (
-            ("unpack", "os.open", 2),
-            ("unpack", "os.open", 5),
-            ("provision", "os.sync", 1),
-            ("provision", "os.rename", 1),
-            ("download", "os.replace", 2),
-            ("provision", "shutil.copy2", 1),
+        for function, call in (
+            ("tarfile.TarFile.makefile", 2),
+            ("tarfile.TarFile.makefile", 5),
+            ("os.sync", 1),
+            ("os.renames", 1),
+            ("provision.fetch", 2),
+            ("shutil.copy2", 1),
+            ("os.sync", 2),
+            ("os.renames", 2),
         ):
-            with self.subTest(f"{module} {function} {call}"):
+            with self.subTest(f"{function} {call}"):
                 shutil.rmtree(self.root / "build", ignore_errors=True)
-                self.kill_at(module, function, call)
+                self.kill_at(function, call)
                 self.run_x("check", *self.download)
                 (place,) = self.places()
                 self.assertEqual(self.snapshot(place), whole)
                 self.assertEqual(self.leftovers(), [])
 
-    def kill_at(self, module: str, function: str, call: int) -> None:
+    def kill_at(self, function: str, call: int) -> None:
         """Runs the launcher until it is about to call a function for the n-th time, and kills it there."""
-        owner, name = function.split(".")
+        owner, name = function.rsplit(".", 1)
         script = f"""
             import sys, threading
             sys.path.insert(0, {str(self.root / "src/bootstrap")!r})
-            import bootstrap, provision, {module}
-            real, left = {module}.{owner}.{name}, {call}
+            import os, shutil, tarfile, bootstrap, provision
+            real, left = {owner}.{name}, {call}
             def stopping(*arguments):
                 global left
                 left -= 1
@@ -514,7 +516,7 @@ class Stage0(Launch):
                     print("here", flush=True)
                     threading.Event().wait()
                 return real(*arguments)
-            {module}.{owner}.{name} = stopping
+            {owner}.{name} = stopping
             sys.exit(bootstrap.main({str(self.root)!r}, ["check", *{self.download!r}]))
         """
         command = [sys.executable, "-I", "-S", "-c", textwrap.dedent(script)]

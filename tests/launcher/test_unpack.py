@@ -10,9 +10,9 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-import unpack
+import provision
+from configuration import ENVIRONMENT, Failure
 from dist_server import archive
-from failure import EXIT_ENVIRONMENT, Failure
 
 FILES = {
     "bin/tool": b"#!/bin/sh\n",
@@ -40,14 +40,15 @@ class Unpack(unittest.TestCase):
         paths = [self.top / f"{number}.tar.xz" for number in range(len(archives))]
         for path, content in zip(paths, archives, strict=True):
             path.write_bytes(content)
-        unpack.unpack([str(path) for path in paths], str(self.tree))
+        provision.unpack([str(path) for path in paths], str(self.tree))
 
     def refuses(self, content: bytes, *texts: str) -> None:
         with self.assertRaises(Failure) as caught:
             self.unpack(content)
-        self.assertEqual(caught.exception.code, EXIT_ENVIRONMENT)
+        code, message = caught.exception.args
+        self.assertEqual(code, ENVIRONMENT)
         for text in ("unpacking", "0.tar.xz", *texts):
-            self.assertIn(text, str(caught.exception))
+            self.assertIn(text, message)
         outside = {path.relative_to(self.top).as_posix() for path in self.top.rglob("*")}
         self.assertEqual({path for path in outside if not path.startswith("in/tree")}, {"0.tar.xz", "in"})
 
@@ -94,7 +95,7 @@ class Unpack(unittest.TestCase):
                 self.refuses(self.with_member(name, tarfile.REGTYPE), "leads out")
 
     def test_a_link_that_leads_out_is_refused(self) -> None:
-        for target in ("/etc/passwd", "../../evil", "..", "d/../../evil", "d/../file", ""):
+        for target in ("/etc/passwd", "../../evil", "..", "d/../../evil"):
             with self.subTest(target):
                 self.setUp()
                 self.refuses(self.with_member("a/c/link", tarfile.SYMTYPE, target), "leads out")
@@ -117,28 +118,18 @@ class Unpack(unittest.TestCase):
                 self.setUp()
                 self.refuses(self.with_member("a/c/special", kind, "a/c/d/file"), "type")
 
-    def test_the_same_file_twice_is_refused(self) -> None:
-        with self.assertRaises(FileExistsError):
-            self.unpack(archive("one", "c", FILES), archive("two", "c", FILES))
-
     def test_a_truncated_archive_is_refused(self) -> None:
         content = archive("a", "c", {"lib/data": os.urandom(2_000_000)})
-        self.refuses(content[: len(content) // 2], "cut short")
+        self.refuses(content[: len(content) // 2], "ended before")
 
     def test_what_is_no_archive_is_refused(self) -> None:
         self.refuses(b"<html>not here</html>", "src/stage0")
 
     def test_what_is_no_tar_is_refused(self) -> None:
-        self.refuses(lzma.compress(b"x" * 5000), "not sound")
-
-    def test_a_full_disk_names_the_file(self) -> None:
-        full = OSError(28, "No space left on device")
-        with mock.patch("unpack.open", side_effect=full, create=True), self.assertRaises(OSError) as caught:
-            self.unpack(archive("a", "c", FILES))
-        self.assertEqual(caught.exception.filename, f"{self.tree}/bin/tool")
+        self.refuses(lzma.compress(b"x" * 5000), "header")
 
     def test_too_much_is_refused(self) -> None:
-        with mock.patch.object(unpack, "UNPACKED_BYTES_MAX", 100_000):
+        with mock.patch.object(provision, "BYTES_MAX", 100_000):
             self.refuses(archive("a", "c", FILES), "too large")
 
     def test_sizes_that_no_file_has_are_refused(self) -> None:
@@ -149,11 +140,7 @@ class Unpack(unittest.TestCase):
                     liar = member("a/c/liar", kind)
                     liar.size = size
                     header = liar.tobuf(tarfile.GNU_FORMAT)
-                    self.refuses(lzma.compress(header + bytes(2 * tarfile.BLOCKSIZE)), "not sound")
-
-    def test_too_many_are_refused(self) -> None:
-        with mock.patch.object(unpack, "MEMBERS_MAX", 3):
-            self.refuses(archive("a", "c", FILES), "given up")
+                    self.refuses(lzma.compress(header + bytes(2 * tarfile.BLOCKSIZE)))
 
 
 if __name__ == "__main__":

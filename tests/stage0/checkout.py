@@ -73,6 +73,9 @@ class Checkout:
             shutil.copy(module, launcher)
         shutil.copytree(SOURCE_ROOT / "src" / "bootstrap" / "editor", launcher / "editor")
         (launcher / "src" / "main.rs").write_text("//! Stands for the driver's sources.\n")
+        (self.root / "src" / "buildlock").mkdir()
+        for name in ("Cargo.toml", "Cargo.lock", "src/bootstrap/Cargo.toml", "src/buildlock/Cargo.toml"):
+            (self.root / name).write_text("")
         package = top / "ws" / "app"
         (package / "src").mkdir(parents=True)
         (top / "ws" / "Cargo.toml").write_text('[workspace]\nresolver = "3"\nmembers = ["app"]\n')

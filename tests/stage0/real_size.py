@@ -43,7 +43,7 @@ def files() -> dict[str, dict[str, bytes]]:
 
 def measure(folder: Path) -> dict[str, list[float]]:
     """Seconds of each way, by name."""
-    import unpack
+    import provision
 
     content = files()
     paths = [folder / f"{component}.tar.xz" for component in BASE]
@@ -57,7 +57,7 @@ def measure(folder: Path) -> dict[str, list[float]]:
             os.sync()
             began = time.monotonic()
             if name == "launcher":
-                unpack.unpack([str(path) for path in paths], str(tree))
+                provision.unpack([str(path) for path in paths], str(tree))
             else:
                 for path in paths:
                     subprocess.check_call(["tar", "-xJf", path, "-C", tree])

@@ -38,7 +38,7 @@ pub struct Launch {
     pub cargo: PathBuf,
     /// The compiler to use.
     pub rustc: PathBuf,
-    /// The first line of `rustc -vV`.
+    /// The first line of `rustc -vV`, or the version that is pinned.
     pub rustc_version: String,
     /// The host's triple.
     pub host: String,

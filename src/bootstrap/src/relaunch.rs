@@ -110,7 +110,10 @@ fn become_it(mut command: Command) -> io::Result<u8> {
     Ok(u8::try_from(command.status()?.code().unwrap_or(1)).unwrap_or(1))
 }
 
-/// Hashes the driver's sources and its compiler, as the launcher does; its text (`toolchain.py`) says how exactly.
+/// Hashes the driver's sources and its compiler, as the launcher does (`toolchain.py`).
+///
+/// It is the SHA-256 over an entry for each file, `path NUL length-of-content NUL content`, sorted by path, and one for rustc.
+/// Absent files are passed over, and hidden ones, which editors make.
 ///
 /// # Errors
 /// Where they cannot be read.
@@ -125,9 +128,9 @@ pub fn fingerprint(root: &Path, rustc: &Path, rustc_version: &str) -> io::Result
         files.push(file.to_owned());
     }
     let is_source = |name: &str| [".rs", ".toml", ".md"].iter().any(|end| name.ends_with(end));
-    list(root, "src/bootstrap/src", &is_source, DEPTH_MAX, &mut files)?;
-    list(root, "src/buildlock/src", &is_source, DEPTH_MAX, &mut files)?;
-    list(root, "src/bootstrap/defaults", &|_| true, DEPTH_MAX, &mut files)?;
+    for folder in ["src/bootstrap/defaults", "src/bootstrap/src", "src/buildlock/src"] {
+        list(root, folder, &is_source, DEPTH_MAX, &mut files)?;
+    }
     files.sort_unstable();
 
     let mut sum = Sha256::new();
@@ -241,7 +244,7 @@ mod tests {
             "Cargo.lock",
             "src/buildlock/src/a.rs",
             "src/bootstrap/src/x/y.md",
-            "src/bootstrap/defaults/x",
+            "src/bootstrap/defaults/x.toml",
         ] {
             assert_ne!(with((source, "x")), of(FILES), "{source}");
         }
