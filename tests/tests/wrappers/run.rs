@@ -165,6 +165,43 @@ fn two_preemptible_commands_do_not_step_aside_for_each_other() {
     second.end().unwrap();
 }
 
+#[test]
+#[cfg(target_os = "linux")]
+fn of_a_command_that_is_stopped_the_status_and_who_waits_say_so() {
+    use buildlock::Process;
+    use process_tests::script::until;
+
+    let scene = Scene::new();
+    let gate = scene.gate("gate");
+    let holder = scene.start(&["--exclusive"], &gate.stop());
+    gate.arrived().unwrap();
+    holder.signal(Signal::STOP);
+    let snapshot = || scene.registry().snapshot().unwrap();
+    until("it to be stopped", || {
+        snapshot().entries[0].process == Process::Stopped
+    })
+    .unwrap();
+    let waiter = scene.start(&["--shared"], "true");
+    until("the other to wait", || {
+        waiter.said().contains(", exclusive, but stopped); 1 ahead")
+    })
+    .unwrap();
+    let shown = snapshot();
+    let json = serde_json::to_value(&shown).unwrap();
+    assert_eq!(json["entries"][0]["process"], "stopped");
+    assert_eq!(json["entries"][1]["process"], "running");
+    let group = rustix::process::getpgrp().as_raw_pid();
+    let said = format!(
+        "\nsession {}: its process is stopped (Ctrl-Z?); `fg` or `kill -CONT -{group}` lets it go on\n",
+        shown.entries[0].ticket
+    );
+    assert!(shown.to_string().ends_with(&said), "{shown}");
+    holder.signal(Signal::CONT);
+    gate.open();
+    holder.end().unwrap();
+    waiter.end().unwrap();
+}
+
 /// A shell that starts a command under a session, and is killed while the command stops at a gate.
 fn orphaned(scene: &Scene, flags: &[&str]) -> Gate {
     let gate = scene.gate("gate");
