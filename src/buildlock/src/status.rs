@@ -28,7 +28,7 @@ pub struct Snapshot {
     pub epoch: u64,
     /// The living sessions' claims, by ticket.
     pub entries: Vec<Entry>,
-    /// The last mutator, if it died while it held the lock.
+    /// The last mutator, if it did not finish: it died while it held the lock, or its session was broken.
     pub unfinished: Option<Record>,
 }
 

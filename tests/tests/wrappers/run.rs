@@ -202,6 +202,24 @@ fn of_a_command_that_is_stopped_the_status_and_who_waits_say_so() {
     waiter.end().unwrap();
 }
 
+#[test]
+fn what_is_said_of_a_session_that_was_broken_is_true_of_one_that_lives() {
+    let scene = Scene::new();
+    let gate = scene.gate("gate");
+    let holder = scene.start(&["--exclusive"], &gate.stop());
+    gate.arrived().unwrap();
+    let registry = scene.registry();
+    let ticket = registry.snapshot().unwrap().entries[0].ticket;
+    registry.break_session(ticket).unwrap().unwrap();
+    let wanted = "did not finish: it died, or its session was broken";
+    let status = registry.snapshot().unwrap().to_string();
+    assert!(status.contains(wanted), "{status}");
+    let said = scene.start(&["--exclusive"], "true").end().unwrap();
+    assert!(said.contains(wanted), "{said}");
+    gate.open();
+    holder.end().unwrap();
+}
+
 /// A shell that starts a command under a session, and is killed while the command stops at a gate.
 fn orphaned(scene: &Scene, flags: &[&str]) -> Gate {
     let gate = scene.gate("gate");

@@ -70,7 +70,7 @@ impl fmt::Display for Snapshot {
             let (command, pid) = (mutator.command_line(), mutator.who.pid);
             writeln!(
                 f,
-                "unfinished: {command} (pid {pid}) died while it held the lock exclusively"
+                "unfinished: {command} (pid {pid}) held the lock exclusively and did not finish: it died, or its session was broken"
             )?;
         }
         Ok(())
