@@ -76,7 +76,7 @@ pub struct Global {
     #[arg(long, value_name = "SECTION.KEY=VALUE")]
     pub set: Vec<String>,
 
-    /// Print cargo's messages as JSON, and nothing else, on stdout
+    /// Print cargo's messages as JSON, and nothing else, on stdout; but `run` only the program's output, and `bench` both
     #[arg(long, global = true)]
     pub json_output: bool,
 
