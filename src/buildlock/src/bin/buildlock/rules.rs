@@ -109,7 +109,7 @@ pub(crate) struct ProbeInputs {
 
 /// What a command holds while it runs.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", try_from = "String")]
 pub(crate) enum Hold {
     /// Nothing.
     None,
@@ -117,6 +117,23 @@ pub(crate) enum Hold {
     Shared,
     /// The lock, alone.
     Exclusive,
+}
+
+impl TryFrom<String> for Hold {
+    type Error = String;
+
+    fn try_from(word: String) -> Result<Self, String> {
+        match word.as_str() {
+            "none" => Ok(Self::None),
+            "shared" => Ok(Self::Shared),
+            "exclusive" => Ok(Self::Exclusive),
+            // Who looks for a fourth wants to do something exclusively first.
+            _ => Err(format!(
+                "`{word}` is none of `none`, `shared` and `exclusive`; exclusively first, and then one of the first two, is \
+                 written as that one and `prepare = \"NAME\"`, with a `[preparation.NAME]`"
+            )),
+        }
+    }
 }
 
 /// What jobserver a command is served, fed from a token pool.
