@@ -96,6 +96,17 @@ fn what_goes_wrong_before_the_command_has_codes_of_its_own() {
 }
 
 #[test]
+fn rules_whose_lock_folder_cannot_be_told_say_which_variables_are_not_set() {
+    let mut run = Command::new(buildlock());
+    run.args(["run", "--rules", "rustup", "--", "rustup", "show"]);
+    run.env_remove("RUSTUP_HOME").env_remove("HOME");
+    let output = run.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(125), "{said}");
+    assert!(said.contains("needs RUSTUP_HOME or HOME to be set; "), "{said}");
+}
+
+#[test]
 fn a_signal_is_handed_on_and_gives_up_a_wait() {
     let scene = Scene::new();
     let gate = scene.gate("gate");
