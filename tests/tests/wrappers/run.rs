@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use buildlock::{Mode, Registry, Request, Session};
 use process_tests::program::buildlock;
@@ -371,24 +371,48 @@ fn a_nested_run_neither_waits_nor_is_refused() {
     scene.expect_free();
 }
 
+/// `buildlock watch` with these flags, and the lines that it prints.
+fn watch(scene: &Scene, flags: &[&str]) -> (Child, impl Iterator<Item = String>) {
+    let mut watch = Command::new(buildlock());
+    watch.arg("watch").args(flags).arg("--dir").arg(scene.folder());
+    // The turns of this user's other builds would be changes, too.
+    watch.env("XDG_RUNTIME_DIR", scene.0.path());
+    let mut watch = watch.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    (watch, lines.map(Result::unwrap))
+}
+
 #[test]
 fn watch_prints_a_line_of_json_for_each_change() {
     let scene = Scene::new();
     scene.expect_free();
-    let mut watch = Command::new(buildlock());
-    watch
-        .args(["watch", "--json", "--dir"])
-        .arg(scene.folder())
-        // The turns of this user's other builds would be changes, too.
-        .env("XDG_RUNTIME_DIR", scene.0.path());
-    let mut watch = watch.stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
-    let mut next = || serde_json::from_str::<serde_json::Value>(&lines.next().unwrap().unwrap()).unwrap();
+    let (mut watch, mut lines) = watch(&scene, &["--json"]);
+    let mut next = || serde_json::from_str::<serde_json::Value>(&lines.next().unwrap()).unwrap();
     assert_eq!(next()["entries"], serde_json::json!([]));
     let session = Session::acquire(&scene.registry(), Request::new(Mode::Exclusive, "test")).unwrap();
     assert_eq!(next()["entries"][0]["record"]["mode"], "exclusive");
     drop(session);
     assert_eq!(next()["entries"], serde_json::json!([]));
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+}
+
+#[test]
+fn watch_in_a_pipe_prints_no_table_because_time_passes_and_an_empty_line_between_two() {
+    let scene = Scene::new();
+    let hold = || Session::acquire(&scene.registry(), Request::new(Mode::Shared, "test")).unwrap();
+    let first = hold();
+    let (mut watch, mut lines) = watch(&scene, &[]);
+    let mut next = || lines.next().unwrap();
+    assert!(next().starts_with("TICKET "));
+    assert!(next().starts_with(&format!("{} ", first.ticket())));
+    // The time in which nothing is to happen; nothing waits for its being long enough.
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    let second = hold();
+    assert_eq!(next(), "");
+    assert!(next().starts_with("TICKET "));
+    assert!(next().starts_with(&format!("{} ", first.ticket())));
+    assert!(next().starts_with(&format!("{} ", second.ticket())));
     watch.kill().unwrap();
     watch.wait().unwrap();
 }
