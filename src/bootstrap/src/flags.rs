@@ -76,7 +76,7 @@ pub struct Global {
     #[arg(long, value_name = "SECTION.KEY=VALUE")]
     pub set: Vec<String>,
 
-    /// Print cargo's messages as JSON, and nothing else, on stdout
+    /// Print cargo's messages as JSON, and nothing else, on stdout; but `run` only the program's output, and `bench` both
     #[arg(long, global = true)]
     pub json_output: bool,
 
@@ -103,11 +103,11 @@ pub struct Global {
     #[arg(help = "When to use color: auto, always or never [default: `build.color`]")]
     pub color: Option<ColorChoice>,
 
-    /// Wait at most so long for the lock, or for ever: `never` [default: `build.lock-timeout`]
+    /// Wait at most so long for the lock, or for ever: `never`; cargo's own locks are not meant [default: `build.lock-timeout`]
     #[arg(long, value_name = "SECS", conflicts_with = "no_wait", global = true)]
     pub lock_timeout: Option<LockTimeout>,
 
-    /// Fail with exit code 75 instead of waiting for the lock
+    /// Fail with exit code 75 instead of waiting for the lock; cargo's own locks are not meant
     #[arg(long, global = true)]
     pub no_wait: bool,
 

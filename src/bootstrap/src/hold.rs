@@ -74,7 +74,7 @@ impl Hold {
         self.session.as_ref()
     }
 
-    /// The last mutator, if it died while it held the build directory.
+    /// The last mutator of the build directory, if it did not finish.
     #[must_use]
     pub fn unfinished(&self) -> Option<&Record> {
         self.session.as_ref().and_then(Session::unfinished)

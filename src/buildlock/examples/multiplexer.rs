@@ -19,7 +19,7 @@ use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, ExitStatus};
 
 use buildlock::{CacheHolder, CacheLock, Cancel, Mode, Registry, Request, Session, Timeout};
 use sha2::{Digest, Sha256};
@@ -167,9 +167,21 @@ impl Home {
         session.release()?;
         Ok(status
             .code()
+            .or_else(|| Some(128 + ended_by(status)?))
             .and_then(|code| u8::try_from(code).ok())
             .map_or(ExitCode::FAILURE, Into::into))
     }
+}
+
+/// The signal that ended a program: a shell says 128 more for it.
+#[cfg(unix)]
+fn ended_by(status: ExitStatus) -> Option<i32> {
+    std::os::unix::process::ExitStatusExt::signal(&status)
+}
+
+#[cfg(not(unix))]
+fn ended_by(_status: ExitStatus) -> Option<i32> {
+    None
 }
 
 /// The hash of all names and contents, by which a toolchain is stored.

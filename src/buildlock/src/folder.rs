@@ -49,6 +49,14 @@ impl Folder {
         Self::open(path)
     }
 
+    /// Opens a folder if there is a gate in it.
+    pub(crate) fn existing(path: &Path) -> Result<Option<Self>> {
+        let there = faults::check("look for gate")
+            .and_then(|()| path.join("gate").try_exists())
+            .map_err(|e| Error::io("cannot look at the lock folder", path, e))?;
+        there.then(|| Self::open(path)).transpose()
+    }
+
     /// Opens a folder that is there.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let why = faults::check("look at folder")

@@ -56,14 +56,10 @@ impl Registry {
     /// Opens the registry in `folder` if there is one.
     ///
     /// # Errors
-    /// As [`Registry::open`].
+    /// As [`Registry::open`], and [`ErrorKind::Io`] where it cannot be told whether there is one.
     pub fn existing(folder: impl AsRef<Path>) -> Result<Option<Self>> {
-        let folder = folder.as_ref();
-        if folder.join("gate").exists() {
-            Folder::open(folder).map(|folder| Some(Self { folder }))
-        } else {
-            Ok(None)
-        }
+        let folder = Folder::existing(folder.as_ref())?;
+        Ok(folder.map(|folder| Self { folder }))
     }
 
     /// The folder, as an absolute path.

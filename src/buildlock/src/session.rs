@@ -176,8 +176,8 @@ impl Session {
         self.epoch
     }
 
-    /// The last mutator, if it died while it held the lock: what it was to change may be half done. The clean end of a
-    /// mutator that was told so removes the mark.
+    /// The last mutator, if it did not finish: it died while it held the lock, or its session was broken. What it was to
+    /// change may be half done. The clean end of a mutator that was told so removes the mark.
     #[must_use]
     pub fn unfinished(&self) -> Option<&Record> {
         self.unfinished.as_ref()

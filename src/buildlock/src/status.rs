@@ -28,7 +28,7 @@ pub struct Snapshot {
     pub epoch: u64,
     /// The living sessions' claims, by ticket.
     pub entries: Vec<Entry>,
-    /// The last mutator, if it died while it held the lock.
+    /// The last mutator, if it did not finish: it died while it held the lock, or its session was broken.
     pub unfinished: Option<Record>,
 }
 
@@ -50,6 +50,9 @@ pub struct Entry {
     /// Where the process is gone: the processes that still hold its lock, as far as they can be seen from here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub writers: Vec<Writer>,
+    /// Where the process is stopped: its process group, all of which Ctrl-Z has stopped, if that has a number here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped_group: Option<u32>,
 }
 
 /// A process that was lent a session's lock.
@@ -75,6 +78,8 @@ impl fmt::Display for Writer {
 pub enum Process {
     /// It is there.
     Running,
+    /// It is there, and stopped, as by Ctrl-Z: it keeps its place, and does nothing. Told on Linux only.
+    Stopped,
     /// It is gone; its children keep the session alive.
     Gone,
     /// It cannot be told: it is on another host, or in another container.
@@ -105,8 +110,9 @@ impl Registry {
             let process = living.record.as_ref().map_or(Process::Unknown, process_of);
             let writers = match process {
                 Process::Gone => sys::processes_that_hold(&self.folder().lock_path(living.claim.ticket)),
-                Process::Running | Process::Unknown => Vec::new(),
+                Process::Running | Process::Stopped | Process::Unknown => Vec::new(),
             };
+            let stopped = living.record.as_ref().filter(|_| process == Process::Stopped);
             Entry {
                 ticket: living.claim.ticket,
                 waits_for,
@@ -120,6 +126,9 @@ impl Registry {
                     .into_iter()
                     .map(|(pid, name)| Writer { pid, name })
                     .collect(),
+                stopped_group: stopped
+                    .and_then(|r| sys::stopped_group(r.who.pid))
+                    .filter(|&group| group != 0),
                 record: living.record,
             }
         };
@@ -134,12 +143,14 @@ impl Registry {
     }
 }
 
-fn process_of(record: &Record) -> Process {
+/// What became of the process that wrote a record.
+pub(crate) fn process_of(record: &Record) -> Process {
     let me = Who::this_process();
     if record.who.host != me.host || record.who.pid_namespace != me.pid_namespace {
         return Process::Unknown;
     }
     match sys::process_is_there(record.who.pid, record.who.pid_start) {
+        Some(true) if sys::stopped_group(record.who.pid).is_some() => Process::Stopped,
         Some(true) => Process::Running,
         Some(false) => Process::Gone,
         None => Process::Unknown,

@@ -188,6 +188,26 @@ fn a_folder_of_another_user_is_refused() {
 }
 
 #[test]
+fn a_folder_that_may_not_be_looked_into_is_not_taken_for_one_that_nobody_has_used() {
+    if let Some((_, folder)) = part() {
+        let error = Registry::existing(&folder).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+        return assert!(
+            error.to_string().contains("cannot look at the lock folder `"),
+            "{error}"
+        );
+    }
+    let (_home, folder) = home();
+    assert!(Registry::existing(&folder).unwrap().is_none());
+    if !is_root() {
+        return;
+    }
+    drop(Session::acquire(&Registry::open(&folder).unwrap(), request(Mode::Shared)).unwrap());
+    let test = "a_folder_that_may_not_be_looked_into_is_not_taken_for_one_that_nobody_has_used";
+    as_other(test, "passer-by", &folder);
+}
+
+#[test]
 fn a_record_of_another_user_that_cannot_be_read_counts_as_an_exclusive_hold() {
     if let Some((_, folder)) = part() {
         let registry = Registry::open(folder).unwrap();

@@ -112,6 +112,16 @@ fn a_program_runs_while_another_toolchain_is_being_installed() {
 }
 
 #[test]
+fn a_program_that_a_signal_ends_is_told_from_one_that_fails() {
+    let scene = Scene::new();
+    for (name, script, code) in [("fails", "exit 1", 1), ("killed", "kill -KILL $$", 137)] {
+        scene.install(name, &scene.source(name, script)).end().unwrap();
+        let status = scene.run(name).end_anyhow().unwrap().0;
+        assert_eq!(status.code(), Some(code), "{name}");
+    }
+}
+
+#[test]
 fn a_program_that_installs_a_toolchain_neither_waits_for_itself_nor_is_refused() {
     let scene = Scene::new();
     let other = scene.source("other", "echo other");

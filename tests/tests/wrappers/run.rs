@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use buildlock::{Mode, Registry, Request, Session};
 use process_tests::program::buildlock;
@@ -96,6 +96,17 @@ fn what_goes_wrong_before_the_command_has_codes_of_its_own() {
 }
 
 #[test]
+fn rules_whose_lock_folder_cannot_be_told_say_which_variables_are_not_set() {
+    let mut run = Command::new(buildlock());
+    run.args(["run", "--rules", "rustup", "--", "rustup", "show"]);
+    run.env_remove("RUSTUP_HOME").env_remove("HOME");
+    let output = run.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(125), "{said}");
+    assert!(said.contains("needs RUSTUP_HOME or HOME to be set; "), "{said}");
+}
+
+#[test]
 fn a_signal_is_handed_on_and_gives_up_a_wait() {
     let scene = Scene::new();
     let gate = scene.gate("gate");
@@ -163,6 +174,61 @@ fn two_preemptible_commands_do_not_step_aside_for_each_other() {
     let said = first.end().unwrap();
     assert!(!said.contains("stepped aside"), "{said}");
     second.end().unwrap();
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn of_a_command_that_is_stopped_the_status_and_who_waits_say_so() {
+    use buildlock::Process;
+    use process_tests::script::until;
+
+    let scene = Scene::new();
+    let gate = scene.gate("gate");
+    let holder = scene.start(&["--exclusive"], &gate.stop());
+    gate.arrived().unwrap();
+    holder.signal(Signal::STOP);
+    let snapshot = || scene.registry().snapshot().unwrap();
+    until("it to be stopped", || {
+        snapshot().entries[0].process == Process::Stopped
+    })
+    .unwrap();
+    let waiter = scene.start(&["--shared"], "true");
+    until("the other to wait", || {
+        waiter.said().contains(", exclusive, but stopped); 1 ahead")
+    })
+    .unwrap();
+    let shown = snapshot();
+    let json = serde_json::to_value(&shown).unwrap();
+    assert_eq!(json["entries"][0]["process"], "stopped");
+    assert_eq!(json["entries"][1]["process"], "running");
+    let group = rustix::process::getpgrp().as_raw_pid();
+    let said = format!(
+        "\nsession {}: its process is stopped (Ctrl-Z?); `fg` or `kill -CONT -{group}` lets it go on\n",
+        shown.entries[0].ticket
+    );
+    assert!(shown.to_string().ends_with(&said), "{shown}");
+    holder.signal(Signal::CONT);
+    gate.open();
+    holder.end().unwrap();
+    waiter.end().unwrap();
+}
+
+#[test]
+fn what_is_said_of_a_session_that_was_broken_is_true_of_one_that_lives() {
+    let scene = Scene::new();
+    let gate = scene.gate("gate");
+    let holder = scene.start(&["--exclusive"], &gate.stop());
+    gate.arrived().unwrap();
+    let registry = scene.registry();
+    let ticket = registry.snapshot().unwrap().entries[0].ticket;
+    registry.break_session(ticket).unwrap().unwrap();
+    let wanted = "did not finish: it died, or its session was broken";
+    let status = registry.snapshot().unwrap().to_string();
+    assert!(status.contains(wanted), "{status}");
+    let said = scene.start(&["--exclusive"], "true").end().unwrap();
+    assert!(said.contains(wanted), "{said}");
+    gate.open();
+    holder.end().unwrap();
 }
 
 /// A shell that starts a command under a session, and is killed while the command stops at a gate.
@@ -305,24 +371,48 @@ fn a_nested_run_neither_waits_nor_is_refused() {
     scene.expect_free();
 }
 
+/// `buildlock watch` with these flags, and the lines that it prints.
+fn watch(scene: &Scene, flags: &[&str]) -> (Child, impl Iterator<Item = String>) {
+    let mut watch = Command::new(buildlock());
+    watch.arg("watch").args(flags).arg("--dir").arg(scene.folder());
+    // The turns of this user's other builds would be changes, too.
+    watch.env("XDG_RUNTIME_DIR", scene.0.path());
+    let mut watch = watch.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    (watch, lines.map(Result::unwrap))
+}
+
 #[test]
 fn watch_prints_a_line_of_json_for_each_change() {
     let scene = Scene::new();
     scene.expect_free();
-    let mut watch = Command::new(buildlock());
-    watch
-        .args(["watch", "--json", "--dir"])
-        .arg(scene.folder())
-        // The turns of this user's other builds would be changes, too.
-        .env("XDG_RUNTIME_DIR", scene.0.path());
-    let mut watch = watch.stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
-    let mut next = || serde_json::from_str::<serde_json::Value>(&lines.next().unwrap().unwrap()).unwrap();
+    let (mut watch, mut lines) = watch(&scene, &["--json"]);
+    let mut next = || serde_json::from_str::<serde_json::Value>(&lines.next().unwrap()).unwrap();
     assert_eq!(next()["entries"], serde_json::json!([]));
     let session = Session::acquire(&scene.registry(), Request::new(Mode::Exclusive, "test")).unwrap();
     assert_eq!(next()["entries"][0]["record"]["mode"], "exclusive");
     drop(session);
     assert_eq!(next()["entries"], serde_json::json!([]));
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+}
+
+#[test]
+fn watch_in_a_pipe_prints_no_table_because_time_passes_and_an_empty_line_between_two() {
+    let scene = Scene::new();
+    let hold = || Session::acquire(&scene.registry(), Request::new(Mode::Shared, "test")).unwrap();
+    let first = hold();
+    let (mut watch, mut lines) = watch(&scene, &[]);
+    let mut next = || lines.next().unwrap();
+    assert!(next().starts_with("TICKET "));
+    assert!(next().starts_with(&format!("{} ", first.ticket())));
+    // The time in which nothing is to happen; nothing waits for its being long enough.
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    let second = hold();
+    assert_eq!(next(), "");
+    assert!(next().starts_with("TICKET "));
+    assert!(next().starts_with(&format!("{} ", first.ticket())));
+    assert!(next().starts_with(&format!("{} ", second.ticket())));
     watch.kill().unwrap();
     watch.wait().unwrap();
 }

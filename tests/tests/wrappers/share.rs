@@ -248,9 +248,17 @@ fn a_turn_that_is_not_waited_for_is_told_by_the_exit_code() {
     let gate = scene.gate("gate");
     let first = scene.start(&ONE, &gate.stop());
     gate.arrived().unwrap();
-    let flags = ["--builds", "1", "--timeout", "0.01"];
-    let (status, said) = scene.start(&flags, "true").end_anyhow().unwrap();
-    assert_eq!(status.code(), Some(75), "{said}");
+    for flags in [
+        &["--builds", "1", "--timeout", "0.01"][..],
+        &["--builds", "1", "--no-wait"],
+    ] {
+        let (status, said) = scene.start(flags, "true").end_anyhow().unwrap();
+        assert_eq!(status.code(), Some(75), "{said}");
+        assert!(
+            said.contains("waiting for a turn: all 1 are taken by sh -c "),
+            "{said}"
+        );
+    }
     gate.open();
     first.end().unwrap();
 }

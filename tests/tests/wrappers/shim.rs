@@ -56,7 +56,7 @@ impl Tools {
                 .args(["a b", "c"])
                 .output()
                 .unwrap();
-            // To stderr goes who died while it held the lock.
+            // To stderr goes who did not finish.
             let said = String::from_utf8_lossy(&run.stdout);
             assert_eq!(said, format!("{name} a b c\n"), "{when}");
         }

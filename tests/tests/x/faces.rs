@@ -23,6 +23,13 @@ fn json_output_is_cargos_and_nothing_else() {
 }
 
 #[test]
+fn under_json_output_run_prints_what_the_program_does() {
+    let project = Project::new();
+    let out = project.x(&["run", "--json-output", "held"]).succeeds().stdout;
+    assert_eq!(out, "hello from held\n");
+}
+
+#[test]
 fn a_type_error_fails_with_1() {
     let project = Project::new();
     project.write(

@@ -1,6 +1,7 @@
 //! `setup`: a profile, an editor's settings, a git hook. Shows what it would change, and never touches what is not its own.
 //! Who thinks about a question keeps nobody waiting: only a write is done under the session.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -48,24 +49,15 @@ fn set_up_all(ctx: &mut Context) -> Result<Exit> {
 fn set_up_profile(ctx: &mut Context, name: Option<&str>) -> Result<Exit> {
     let root = &ctx.config.root;
     let file = root.join(profile::FILE);
-    if file.exists() {
+    let Some(names) = profiles_to_choose(root, name)? else {
         ctx.shell.note(format_args!(
             "`{}` is there already and stays as it is; `profile = \"NAME\"` in it chooses a profile",
             file.display()
         ));
         return Ok(Exit::Done);
-    }
-    let names = profile_names(root).map_err(|e| Error::io("cannot list the profiles below", root, e))?;
+    };
     let name = match name {
-        Some(name) if names.contains(name) => name.to_owned(),
-        Some(name) => {
-            let known: Vec<_> = names.iter().map(String::as_str).collect();
-            let advice = closest(name, known.iter().copied()).map_or_else(
-                || format!("known are {}", known.join(", ")),
-                |close| format!("did you mean `{close}`?"),
-            );
-            return Err(Error::usage(format!("there is no profile `{name}`")).advice(advice));
-        }
+        Some(name) => name.to_owned(),
         None if can_ask(ctx) => {
             let choices: Vec<_> = names
                 .iter()
@@ -79,6 +71,21 @@ fn set_up_profile(ctx: &mut Context, name: Option<&str>) -> Result<Exit> {
         None => return Err(Error::usage("say which profile, such as `setup profile dev`")),
     };
     put(ctx, &file, "", &profile::text(&name)).map(|_| Exit::Done)
+}
+
+/// The profiles that there are; nothing where a `bootstrap.toml` stands already. A name of none of them is an error in
+/// either case.
+fn profiles_to_choose(root: &Path, name: Option<&str>) -> Result<Option<BTreeSet<String>>> {
+    let names = profile_names(root).map_err(|e| Error::io("cannot list the profiles below", root, e))?;
+    if let Some(name) = name.filter(|&name| !names.contains(name)) {
+        let known: Vec<_> = names.iter().map(String::as_str).collect();
+        let advice = closest(name, known.iter().copied()).map_or_else(
+            || format!("known are {}", known.join(", ")),
+            |close| format!("did you mean `{close}`?"),
+        );
+        return Err(Error::usage(format!("there is no profile `{name}`")).advice(advice));
+    }
+    Ok((!root.join(profile::FILE).exists()).then_some(names))
 }
 
 fn set_up_editor(ctx: &mut Context, args: &SetupEditorArgs) -> Result<Exit> {
@@ -254,6 +261,20 @@ mod tests {
             .status()
             .unwrap();
         assert!(status.success(), "git {words:?}");
+    }
+
+    #[test]
+    fn a_profile_that_there_is_not_is_told_where_a_bootstrap_toml_stands_too() {
+        let root = tempfile::tempdir().unwrap();
+        let defaults = root.path().join("src/bootstrap/defaults");
+        fs::create_dir_all(&defaults).unwrap();
+        fs::write(defaults.join("bootstrap.dev.toml"), "").unwrap();
+        let choose = |name| profiles_to_choose(root.path(), Some(name));
+        assert!(choose("dev").unwrap().is_some());
+        fs::write(root.path().join(profile::FILE), "").unwrap();
+        assert!(choose("dev").unwrap().is_none());
+        let error = choose("nosuch").unwrap_err();
+        assert_eq!(error.to_string(), "there is no profile `nosuch`");
     }
 
     #[test]

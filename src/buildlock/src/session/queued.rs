@@ -12,6 +12,7 @@ use crate::registry::{Locks, Patience, Registry, Transition};
 use crate::scan::{self, Ahead};
 use crate::session::waiting::timed_out;
 use crate::session::{Request, Waiting};
+use crate::status::{Process, process_of};
 use crate::sys;
 use crate::wait::{Blocked, Then};
 
@@ -180,6 +181,7 @@ impl Queued<'_> {
         Ok(Waiting {
             elapsed: self.start.elapsed(),
             mode: self.record.claim.mode,
+            process: holder.as_ref().map_or(Process::Unknown, process_of),
             holder,
             ahead: ahead.len(),
         })

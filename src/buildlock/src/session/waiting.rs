@@ -8,6 +8,7 @@ use crate::queue::{Mode, State};
 use crate::record::Record;
 use crate::registry::Registry;
 use crate::session::{Request, Timeout};
+use crate::status::{Process, process_of};
 
 /// Why a request still waits.
 #[derive(Clone, Debug)]
@@ -20,15 +21,17 @@ pub struct Waiting {
     /// The session in its way that has held the lock for longest or, if nobody holds it yet, the one nearest ahead. Nothing
     /// where its record cannot be read.
     pub holder: Option<Record>,
+    /// Whether its process is still there.
+    pub process: Process,
     /// How many sessions are in its way.
     pub ahead: usize,
 }
 
 impl fmt::Display for Waiting {
-    /// `x.py build (pid 4242, running 3m12s, exclusive); 1 ahead`.
+    /// `x.py build (pid 4242, running 3m12s, exclusive); 1 ahead`, or `exclusive, but stopped`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.holder {
-            Some(holder) => write!(f, "{}", Holder(holder))?,
+            Some(holder) => write!(f, "{}", Holder(holder, self.process))?,
             None => f.write_str("a session whose record cannot be read")?,
         }
         write!(f, "; {} ahead", self.ahead)
@@ -36,20 +39,25 @@ impl fmt::Display for Waiting {
 }
 
 /// A record, as the holder that somebody waits for.
-struct Holder<'a>(&'a Record);
+struct Holder<'a>(&'a Record, Process);
 
 impl fmt::Display for Holder<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(record) = self;
+        let Self(record, process) = self;
         let doing = match record.claim.state {
             State::Granted => "running",
             State::Waiting => "waiting",
         };
         let age = HumanDuration(record.age());
         let mode = record.claim.mode;
+        let but = if *process == Process::Stopped {
+            ", but stopped"
+        } else {
+            ""
+        };
         write!(
             f,
-            "{} (pid {}, {doing} {age}, {mode})",
+            "{} (pid {}, {doing} {age}, {mode}{but})",
             record.command_line(),
             record.who.pid
         )
@@ -86,8 +94,13 @@ pub(super) fn timed_out(
     };
     let why = match &holder {
         None => "held by a session whose record cannot be read".to_owned(),
-        Some(ahead) if ahead.claim.state == State::Waiting => format!("behind {}", Holder(ahead)),
-        Some(holder) => format!("held by {}", Holder(holder)),
+        Some(record) => {
+            let how = match record.claim.state {
+                State::Waiting => "behind",
+                State::Granted => "held by",
+            };
+            format!("{how} {}", Holder(record, process_of(record)))
+        }
     };
     let text = format!("the {} lock could not be had{after}: {why} in", request.mode);
     let error = Error::new(ErrorKind::Timeout, text)

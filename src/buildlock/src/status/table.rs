@@ -48,6 +48,17 @@ impl fmt::Display for Snapshot {
                 entry.ticket
             )?;
         }
+        for entry in self.entries.iter().filter(|e| e.process == Process::Stopped) {
+            // A command's process is in its caller's group: to wake the one and not the other would help nobody.
+            let or_kill = entry
+                .stopped_group
+                .map_or_else(String::new, |group| format!(" or `kill -CONT -{group}`"));
+            writeln!(
+                f,
+                "session {}: its process is stopped (Ctrl-Z?); `fg`{or_kill} lets it go on",
+                entry.ticket
+            )?;
+        }
         for entry in self.entries.iter().filter(|e| e.record.is_none()) {
             writeln!(
                 f,
@@ -59,7 +70,7 @@ impl fmt::Display for Snapshot {
             let (command, pid) = (mutator.command_line(), mutator.who.pid);
             writeln!(
                 f,
-                "unfinished: {command} (pid {pid}) died while it held the lock exclusively"
+                "unfinished: {command} (pid {pid}) held the lock exclusively and did not finish: it died, or its session was broken"
             )?;
         }
         Ok(())

@@ -160,6 +160,11 @@ pub(crate) fn process_is_there(_pid: u32, _start: Option<u64>) -> Option<bool> {
     None
 }
 
+/// Unknown.
+pub(crate) fn stopped_group(_pid: u32) -> Option<u32> {
+    None
+}
+
 /// None: it cannot be told.
 pub(crate) fn processes_that_hold(_path: &Path) -> Vec<(u32, String)> {
     Vec::new()

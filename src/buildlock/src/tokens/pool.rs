@@ -65,6 +65,7 @@ pub struct Joining<'a> {
     notice_after: Duration,
     notice_every: Duration,
     on_wait: Option<OnWait<'a>>,
+    wait_text: fn(&PoolWait) -> String,
     cancel: Cancel,
     ancestry: Ancestry,
     command: Option<Vec<String>>,
@@ -93,6 +94,7 @@ impl<'a> Joining<'a> {
             notice_after: Duration::from_millis(200),
             notice_every: Duration::from_secs(1),
             on_wait: None,
+            wait_text: PoolWait::to_string,
             cancel: Cancel::new(),
             ancestry: Ancestry::from_environment(),
             command: None,
@@ -146,6 +148,14 @@ impl<'a> Joining<'a> {
     #[must_use]
     pub fn on_wait(mut self, notice: impl FnMut(&PoolWait) + 'a) -> Self {
         self.on_wait = Some(Box::new(notice));
+        self
+    }
+
+    /// How the error of a wait that timed out puts what was waited for, where the tokens are called otherwise. As
+    /// [`PoolWait`]'s `Display` does unless set.
+    #[must_use]
+    pub fn wait_text(mut self, text: fn(&PoolWait) -> String) -> Self {
+        self.wait_text = text;
         self
     }
 
@@ -378,8 +388,9 @@ impl TokenPool {
             Timeout::AtOnce => String::new(),
             _ => format!(" after {:.1} s", why.elapsed.as_secs_f64()),
         };
+        let what = (joining.wait_text)(&why);
         let holder = why.holders.first().cloned();
-        let text = format!("timed out{after} waiting for {why}, in");
+        let text = format!("timed out{after} waiting for {what}, in");
         Ok(Error::new(ErrorKind::Timeout, text)
             .at(self.path())
             .held_by(holder))

@@ -109,7 +109,7 @@ pub(crate) struct ProbeInputs {
 
 /// What a command holds while it runs.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", try_from = "String")]
 pub(crate) enum Hold {
     /// Nothing.
     None,
@@ -117,6 +117,23 @@ pub(crate) enum Hold {
     Shared,
     /// The lock, alone.
     Exclusive,
+}
+
+impl TryFrom<String> for Hold {
+    type Error = String;
+
+    fn try_from(word: String) -> Result<Self, String> {
+        match word.as_str() {
+            "none" => Ok(Self::None),
+            "shared" => Ok(Self::Shared),
+            "exclusive" => Ok(Self::Exclusive),
+            // Who looks for a fourth wants to do something exclusively first.
+            _ => Err(format!(
+                "`{word}` is none of `none`, `shared` and `exclusive`; exclusively first, and then one of the first two, is \
+                 written as that one and `prepare = \"NAME\"`, with a `[preparation.NAME]`"
+            )),
+        }
+    }
 }
 
 /// What jobserver a command is served, fed from a token pool.
@@ -167,9 +184,19 @@ impl Rules {
         programs
     }
 
-    /// The lock folder where none is given.
-    pub(crate) fn folder(&self) -> Option<PathBuf> {
-        places(&self.folder).next()
+    /// The lock folder where none is given, or why there is none.
+    pub(crate) fn folder(&self) -> Result<PathBuf, String> {
+        places(&self.folder).next().ok_or_else(|| {
+            let variables: Vec<_> = self.folder.iter().filter_map(|text| variable(text)).collect();
+            let names: Vec<_> = variables.into_iter().map(|(name, _)| name).collect();
+            if names.is_empty() {
+                return "these rules name no lock folder of their own".to_owned();
+            }
+            format!(
+                "the lock folder of these rules needs {} to be set",
+                names.join(" or ")
+            )
+        })
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -287,17 +314,22 @@ impl Words {
 /// Places in the file system that begin with `$NAME/` or `~/`, as far as these are set.
 pub(crate) fn places(texts: &[String]) -> impl Iterator<Item = PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    texts.iter().filter_map(move |text| {
-        let Some((start, rest)) = text.split_once('/') else {
-            return Some(text.into());
-        };
-        let start = match start.strip_prefix('$') {
-            Some(name) => set(name)?,
-            None if start == "~" => set(if cfg!(windows) { "USERPROFILE" } else { "HOME" })?,
-            None => return Some(text.into()),
-        };
-        Some(PathBuf::from(start).join(rest))
+    texts.iter().filter_map(move |text| match variable(text) {
+        Some((name, rest)) => Some(PathBuf::from(set(name)?).join(rest)),
+        None => Some(text.into()),
     })
+}
+
+/// The environment variable that a place begins with, and what follows.
+fn variable(text: &str) -> Option<(&str, &str)> {
+    let (start, rest) = text.split_once('/')?;
+    let home = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
+    let name = if start == "~" {
+        home
+    } else {
+        start.strip_prefix('$')?
+    };
+    Some((name, rest))
 }
 
 /// `python3.11` is one of `python3`, and of `python`.

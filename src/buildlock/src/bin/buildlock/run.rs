@@ -36,8 +36,8 @@ const STEPS_ASIDE_MAX: u32 = 16;
 /// A command to run, and how.
 pub(crate) struct Task {
     pub plan: Plan,
-    /// The lock folder. A command that takes no lock needs none.
-    pub dir: Option<PathBuf>,
+    /// The lock folder, or why there is none. A command that takes no lock needs none.
+    pub dir: Result<PathBuf, String>,
     pub timeout: Timeout,
     pub preemption: Preemption,
     pub parent: ParentsEnd,
@@ -65,7 +65,7 @@ pub(crate) enum ParentsEnd {
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let plan = Plan::of(&args.mode, &args.command)?;
     Task {
-        dir: args.dir.clone().or_else(|| plan.folder()),
+        dir: args.dir.clone().map_or_else(|| plan.folder(), Ok),
         share: plan.share().with_flags(&args.share, args.preemptible),
         plan,
         timeout: timeout(args)?,
@@ -107,8 +107,8 @@ impl Task {
             Hold::None | Hold::Shared => Mode::Shared,
             Hold::Exclusive => Mode::Exclusive,
         };
-        let dir = self.dir.as_ref().ok_or_else(|| Failure {
-            text: "these rules name no lock folder of their own: give one with --dir".to_owned(),
+        let dir = self.dir.as_ref().map_err(|why| Failure {
+            text: format!("{why}; --dir gives one"),
             code: EXIT_OURS,
         })?;
         let registry = Registry::open(dir)?;
@@ -298,7 +298,8 @@ impl Task {
         if let Some(mutator) = session.unfinished().filter(|_| !quiet) {
             let (command, pid) = (mutator.command_line(), mutator.who.pid);
             print::note(&format!(
-                "{command} (pid {pid}) died while it held this lock; what it changed may be half done"
+                "{command} (pid {pid}) held this lock and did not finish: it died, or its session was broken; what it changed may \
+                 be half done"
             ));
         }
     }

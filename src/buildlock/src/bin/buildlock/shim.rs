@@ -44,7 +44,7 @@ fn run_real(program: &Path, shims: Shims) -> Result<ExitCode, Failure> {
     let command: Vec<OsString> = std::iter::once(name.to_owned()).chain(words).collect();
     let plan = Plan::by_rules(shims.rules(), command);
     Task {
-        dir: shims.lock_folder().or_else(|| plan.folder()),
+        dir: shims.lock_folder().map_or_else(|| plan.folder(), Ok),
         timeout: Timeout::Never,
         preemption: Preemption::None,
         parent: ParentsEnd::Ignored,
@@ -64,9 +64,8 @@ fn put_back_meanwhile(program: &Path) -> Option<PathBuf> {
 pub(crate) fn install(args: &ShimInstallArgs) -> Result<ExitCode, Failure> {
     let rules = Rules::load(&args.rules)?;
     let lock_folder = args.dir.as_ref().map(|d| absolute(d)).transpose()?;
-    let Some(dir) = lock_folder.clone().or_else(|| rules.folder()) else {
-        return Err(ours(no_folder(&args.into)));
-    };
+    let dir = lock_folder.clone().map_or_else(|| rules.folder(), Ok);
+    let dir = dir.map_err(|why| no_folder(&why, &args.into))?;
     let into = absolute(&args.into)?;
     let session = alone(&dir)?;
     let shims = Shims::new(into, Config::new(lock_folder, rules));
@@ -86,8 +85,8 @@ pub(crate) fn install(args: &ShimInstallArgs) -> Result<ExitCode, Failure> {
 
 pub(crate) fn remove(args: &ShimFolderArgs) -> Result<ExitCode, Failure> {
     let shims = existing(args)?;
-    let dir = shims.lock_folder().or_else(|| shims.rules().folder());
-    let session = alone(&dir.ok_or_else(|| ours(no_folder(&args.from)))?)?;
+    let dir = shims.lock_folder().map_or_else(|| shims.rules().folder(), Ok);
+    let session = alone(&dir.map_err(|why| no_folder(&why, &args.from))?)?;
     let names = shims.remove()?;
     session.release()?;
     print::note(&format!(
@@ -133,11 +132,11 @@ fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     std::path::absolute(path).map_err(|e| ours(format!("cannot find `{}`: {e}", path.display())))
 }
 
-fn no_folder(shims: &Path) -> String {
-    format!(
-        "the rules name no lock folder of their own: give one with `buildlock shim install --dir` for `{}`",
+fn no_folder(why: &str, shims: &Path) -> Failure {
+    ours(format!(
+        "{why}; `buildlock shim install --dir` gives one for `{}`",
         shims.display()
-    )
+    ))
 }
 
 fn ours(text: String) -> Failure {

@@ -60,6 +60,13 @@ impl Status {
             turns_unknown,
         })
     }
+
+    /// All that is shown, but for how long ago it began.
+    fn without_ages(&self) -> Result<String, Failure> {
+        let turns = self.turns.as_ref().map(|t| (t.capacity, t.free, &t.entries));
+        let sessions = (&self.sessions.entries, &self.sessions.unfinished);
+        as_json(serde_json::to_string(&(sessions, turns, &self.turns_unknown)))
+    }
 }
 
 /// The turns, unless it is they that are asked about: then they are no other folder's.
@@ -110,10 +117,8 @@ fn who(entry: &PoolEntry) -> String {
 
 pub(crate) fn watch(args: &StatusArgs) -> Result<ExitCode, Failure> {
     let registry = existing(&args.folder)?;
-    // Home, then clear to the end of the screen: nothing flickers.
     let in_place = !args.json && std::io::stdout().is_terminal();
-    let clear = if in_place { "\x1b[H\x1b[J" } else { "" };
-    let mut shown = String::new();
+    let mut told = String::new();
     loop {
         let status = Status::of(&registry)?;
         // A line for each, for programs that read line by line.
@@ -122,9 +127,21 @@ pub(crate) fn watch(args: &StatusArgs) -> Result<ExitCode, Failure> {
         } else {
             status.to_string()
         };
-        if now != shown {
-            print::result(&format!("{clear}{now}"))?;
-            shown = now;
+        // In a pipe what was told stays, and that time passes is no news.
+        let news = if args.json || in_place {
+            now.clone()
+        } else {
+            status.without_ages()?
+        };
+        if news != told {
+            let before = match (in_place, args.json || told.is_empty()) {
+                // Home, then clear to the end of the screen: nothing flickers.
+                (true, _) => "\x1b[H\x1b[J",
+                (false, true) => "",
+                (false, false) => "\n",
+            };
+            print::result(&format!("{before}{now}"))?;
+            told = news;
         }
         thread::sleep(LOOK_EVERY);
     }

@@ -6,6 +6,7 @@
 //! | `PR_SET_PDEATHSIG` | `PROC_PDEATHSIG_CTL` on FreeBSD; elsewhere none: a child lives on, and what it was lent with it |
 //! | subreaper, descendants from `/proc` | none: a session does not step aside here |
 //! | start times and open files from `/proc` | none: a pid alone names a process, for people to read |
+//! | whether a process is stopped, from `/proc` | none: it counts as running |
 
 use std::io;
 use std::path::Path;
@@ -76,6 +77,11 @@ pub(crate) fn process_start(_pid: u32) -> Option<u64> {
 /// Not known to have: nothing portable tells it.
 pub(super) fn has_ended_or_is_another(_pid: u32, _start: Option<u64>) -> bool {
     false
+}
+
+/// None that is known of: nothing portable tells whether a process is stopped.
+pub(crate) fn stopped_group(_pid: u32) -> Option<u32> {
+    None
 }
 
 /// There are no pid namespaces here.

@@ -122,7 +122,10 @@ fn processes() -> io::Result<Vec<Process>> {
 struct Stat {
     /// It has ended, and closed all that it had open; only its parent has not heard of it yet.
     ended: bool,
+    /// A signal stopped it (Ctrl-Z), or a debugger did.
+    stopped: bool,
     parent: i32,
+    group: u32,
     /// In clock ticks since boot.
     start: Option<u64>,
 }
@@ -132,11 +135,18 @@ impl Stat {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // The second field is the program's name in parentheses and may itself contain any character.
         let mut after_name = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();
-        let ended = matches!(after_name.next()?, "Z" | "X");
+        let state = after_name.next()?;
         let parent = after_name.next()?.parse().ok()?;
+        let group = after_name.next()?.parse().ok()?;
         // Field 22.
-        let start = after_name.nth(17).and_then(|field| field.parse().ok());
-        Some(Self { ended, parent, start })
+        let start = after_name.nth(16).and_then(|field| field.parse().ok());
+        Some(Self {
+            ended: matches!(state, "Z" | "X"),
+            stopped: matches!(state, "T" | "t"),
+            parent,
+            group,
+            start,
+        })
     }
 }
 
@@ -149,6 +159,12 @@ pub(crate) fn process_start(pid: u32) -> Option<u64> {
 pub(super) fn has_ended_or_is_another(pid: u32, start: Option<u64>) -> bool {
     let stat = i32::try_from(pid).ok().and_then(Stat::of);
     stat.is_some_and(|now| now.ended || matches!((start, now.start), (Some(then), Some(now)) if then != now))
+}
+
+/// The process group of a process that is stopped; 0 where that group has no number here (pid_namespaces(7)).
+pub(crate) fn stopped_group(pid: u32) -> Option<u32> {
+    let stat = Stat::of(i32::try_from(pid).ok()?)?;
+    stat.stopped.then_some(stat.group)
 }
 
 /// The pid namespace of this process, by its inode (namespaces(7)).

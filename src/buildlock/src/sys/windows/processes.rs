@@ -92,6 +92,11 @@ pub(crate) fn process_is_there(pid: u32, start: Option<u64>) -> Option<bool> {
     Some(running == Some(true) && (start.is_none() || process_start(pid) == start))
 }
 
+/// None: no terminal here stops a process.
+pub(crate) fn stopped_group(_pid: u32) -> Option<u32> {
+    None
+}
+
 fn with_process<T>(pid: u32, ask: impl FnOnce(HANDLE) -> Option<T>) -> Option<T> {
     // SAFETY: no pointers are passed; a null handle is checked for.
     let process = unsafe { OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, 0, pid) };

@@ -82,6 +82,10 @@ fn mistakes_in_rules_are_refused() {
         ("about = \"x\"", "default"),
         ("about = \"x\"\ndefault = \"sometimes\"", "sometimes"),
         (
+            "about = \"x\"\ndefault = \"first exclusive, then shared\"",
+            "`prepare = \"NAME\"`",
+        ),
+        (
             "about = \"x\"\ndefault = \"none\"\n[preparation.first]\ncommand = []",
             "first",
         ),

@@ -17,8 +17,8 @@ pub(crate) struct Plan {
     rule: Option<Rule>,
     preparation: Option<rules::Preparation>,
     share: Share,
-    /// The lock folder that the rules name.
-    folder: Option<PathBuf>,
+    /// The lock folder that the rules name, or why they name none.
+    folder: Result<PathBuf, String>,
     command: Vec<OsString>,
     words: Words,
     /// Where the programs are that this process stands in for.
@@ -49,7 +49,7 @@ impl Plan {
             rule: None,
             preparation: None,
             share: Share::without_rules(),
-            folder: None,
+            folder: Err("without rules there is no lock folder".to_owned()),
             words: Words::plain(command),
             command: command.to_vec(),
             shims: None,
@@ -96,7 +96,7 @@ impl Plan {
         child::become_the_command(command)
     }
 
-    pub(crate) fn folder(&self) -> Option<PathBuf> {
+    pub(crate) fn folder(&self) -> Result<PathBuf, String> {
         self.folder.clone()
     }
 

@@ -111,7 +111,10 @@ impl Share {
         let turn = match self.builds {
             None => None,
             Some(builds) => {
-                let joining = joining("turn").jobs_max(1).on_wait(say_once(turn_text));
+                let joining = joining("turn")
+                    .jobs_max(1)
+                    .wait_text(turn_text)
+                    .on_wait(say_once(turn_text));
                 Some(TokenPool::open(turns_folder()?, builds)?.join(joining)?)
             }
         };
