@@ -47,7 +47,7 @@ class Configuration:
         self.lock_mode = text("lock-mode", "read-write", "read-write|exclusive|off")
         self.lock_timeout = float("inf")
         for value in [build[key] for key in build if key == "lock-timeout"] + flags["--lock-timeout"]:
-            seconds = checked("build.lock-timeout or --lock-timeout", str(value), r"never|\d+(\.\d+)?")
+            seconds = checked("build.lock-timeout or --lock-timeout", str(value), r"never|(\d+\.?\d*|\.\d+)(e[+-]?\d+)?")
             self.lock_timeout = float(seconds.replace("never", "inf"))
 
 

@@ -1,6 +1,7 @@
 //! Waiting, as a person or a script sees it.
 
-use process_tests::project::Project;
+use buildlock::{CacheHolder, CacheLock, Cancel, Timeout};
+use process_tests::project::{Project, root};
 use rustix::process::Signal;
 
 #[test]
@@ -127,4 +128,24 @@ fn help_dry_run_and_completions_take_no_lock() {
     );
     held.open();
     build.succeeds();
+}
+
+#[test]
+fn lock_status_shows_who_holds_the_cache_lock_wherever_the_cache_is() {
+    let project = Project::new();
+    // What is not built yet would be, under the lock.
+    project.x(&["lock", "status"]).succeeds();
+    let (own, shared) = (project.build_dir().join("cache"), project.path("shared"));
+    for (cache, lock_folder) in [(own, project.lock_dir()), (shared.clone(), shared)] {
+        std::fs::create_dir_all(&cache).expect("room");
+        std::os::unix::fs::symlink(root().join("build/cache/driver"), cache.join("driver")).expect("room");
+        let me = CacheHolder::me("./x check", "unpacking rustfmt");
+        let lock = CacheLock::acquire(&lock_folder, me, Timeout::AtOnce, |_| {}, &Cancel::new());
+        let lock = lock.expect("nobody has it");
+        let set = format!("build.cache-dir={}", cache.display());
+        let status = || project.x(&["--set", &set, "lock", "status"]).succeeds().stdout;
+        assert!(status().contains("cache lock: ./x check"), "{}", status());
+        drop(lock);
+        assert!(!status().contains("cache lock"), "{}", status());
+    }
 }

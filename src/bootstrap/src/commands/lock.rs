@@ -8,6 +8,7 @@ use buildlock::tokens::{PoolSnapshot, TokenPool};
 use buildlock::{CacheHolder, CacheLock, HumanDuration, Record, Registry, Snapshot, Ticket};
 use serde::Serialize;
 
+use crate::components;
 use crate::config::Build;
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -73,7 +74,7 @@ impl Status {
             queue: Registry::existing(lock_dir)?
                 .map(|registry| registry.snapshot())
                 .transpose()?,
-            cache: CacheLock::holder(lock_dir)?,
+            cache: CacheLock::holder(components::cache(&ctx.config).lock_folder())?,
             pool: pool(&ctx.config.build)?,
         })
     }

@@ -15,31 +15,33 @@ use super::unpack::unpack;
 use crate::error::Error;
 use crate::interrupt::Interrupts;
 
-/// The content-addressed cache, and the locks that belong to it.
+/// The content-addressed cache, and where its lock is.
 #[derive(Clone, Debug)]
 pub struct Cache {
     folder: PathBuf,
-    lock_folders: Vec<PathBuf>,
+    lock_folder: PathBuf,
     is_shared: bool,
 }
 
 impl Cache {
     /// The cache in `folder`, used from `build_dir` with the lock folder `lock_dir`.
     ///
-    /// A cache outside of the build directory may be filled from several, whose lock folders differ: it then has a lock of
-    /// its own, taken after that of the lock folder. The launcher does the same.
+    /// A cache outside of the build directory may be filled from several, whose lock folders differ: its lock then lies in
+    /// itself. The launcher does the same.
     #[must_use]
     pub fn new(folder: &Path, build_dir: &Path, lock_dir: &Path) -> Self {
         let is_shared = !folder.starts_with(build_dir);
-        let mut lock_folders = vec![lock_dir.to_owned()];
-        if is_shared && folder != lock_dir {
-            lock_folders.push(folder.to_owned());
-        }
         Self {
             folder: folder.to_owned(),
-            lock_folders,
+            lock_folder: if is_shared { folder } else { lock_dir }.to_owned(),
             is_shared,
         }
+    }
+
+    /// The folder that its lock is in.
+    #[must_use]
+    pub fn lock_folder(&self) -> &Path {
+        &self.lock_folder
     }
 
     /// Whether other build directories may use it, too.
@@ -78,33 +80,27 @@ impl Cache {
         self.folder.join("downloads")
     }
 
-    /// Takes the cache's locks, in order.
+    /// Takes the cache's lock.
     ///
     /// # Errors
-    /// Where they cannot be had in time, or at all.
+    /// Where it cannot be had in time, or at all.
     pub fn lock(
         &self,
         doing: &str,
         patience: Patience<'_>,
         say: &mut dyn FnMut(&Event<'_>),
-    ) -> Result<Vec<CacheLock>, Error> {
-        self.lock_folders
-            .iter()
-            .map(|folder| {
-                let waiting = |holder: Option<&CacheHolder>| say(&Event::Waiting(holder));
-                let me = CacheHolder::me(crate::hold::command_line().join(" "), doing);
-                let cancel = patience.interrupts.cancel();
-                CacheLock::acquire(folder, me, patience.timeout, waiting, cancel).map_err(|e| {
-                    match e.kind() {
-                        ErrorKind::Timeout => {
-                            Error::from(e).advice("--lock-timeout SECS or `build.lock-timeout` allows more")
-                        }
-                        ErrorKind::Cancelled => cancelled(patience.interrupts),
-                        _ => Error::from(e),
-                    }
-                })
-            })
-            .collect()
+    ) -> Result<CacheLock, Error> {
+        let waiting = |holder: Option<&CacheHolder>| say(&Event::Waiting(holder));
+        let me = CacheHolder::me(crate::hold::command_line().join(" "), doing);
+        let cancel = patience.interrupts.cancel();
+        let locked = CacheLock::acquire(&self.lock_folder, me, patience.timeout, waiting, cancel);
+        locked.map_err(|e| match e.kind() {
+            ErrorKind::Timeout => {
+                Error::from(e).advice("--lock-timeout SECS or `build.lock-timeout` allows more")
+            }
+            ErrorKind::Cancelled => cancelled(patience.interrupts),
+            _ => Error::from(e),
+        })
     }
 
     /// A new folder to make things in that a rename will then put in place. Whatever lies beside it was left by somebody
@@ -192,7 +188,7 @@ impl Toolchains<'_> {
         let doing = format!("unpacking {}", component.name());
         let mut job = None;
         loop {
-            let locks = self.cache.lock(&doing, self.patience, say)?;
+            let lock = self.cache.lock(&doing, self.patience, say)?;
             if folder.is_dir() {
                 break;
             }
@@ -204,8 +200,8 @@ impl Toolchains<'_> {
                 self.make(archives, &folder, say)?;
                 break;
             }
-            // Nobody waits for a job with these locks in hand: whoever has the job may wait for them.
-            drop(locks);
+            // Nobody waits for a job with this lock in hand: whoever has the job may wait for it.
+            drop(lock);
             job = Some(jobs.start()?);
         }
         say(&Event::Done);
@@ -523,14 +519,9 @@ mod tests {
     }
 
     #[test]
-    fn only_a_cache_outside_of_the_build_directory_is_shared() {
-        let lock_folders =
-            |cache: &str| Cache::new(cache.as_ref(), "/b".as_ref(), "/b/session".as_ref()).lock_folders;
-        assert_eq!(lock_folders("/b/cache"), [Path::new("/b/session")]);
-        assert_eq!(lock_folders("/c"), [Path::new("/b/session"), Path::new("/c")]);
-        // One folder has one lock, which nobody can take twice.
-        assert_eq!(lock_folders("/b/session"), [Path::new("/b/session")]);
-        let both = Cache::new("/c".as_ref(), "/b".as_ref(), "/c".as_ref());
-        assert!(both.is_shared() && both.lock_folders == [Path::new("/c")]);
+    fn a_cache_outside_of_the_build_directory_is_shared_and_has_its_lock_in_itself() {
+        let cache = |folder: &str| Cache::new(folder.as_ref(), "/b".as_ref(), "/b/session".as_ref());
+        assert!(!cache("/b/cache").is_shared() && cache("/b/cache").lock_folder() == "/b/session");
+        assert!(cache("/c").is_shared() && cache("/c").lock_folder() == "/c");
     }
 }

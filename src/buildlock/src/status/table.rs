@@ -70,7 +70,8 @@ impl fmt::Display for Snapshot {
             let (command, pid) = (mutator.command_line(), mutator.who.pid);
             writeln!(
                 f,
-                "unfinished: {command} (pid {pid}) held the lock exclusively and did not finish: it died, or its session was broken"
+                "unfinished: {command} (pid {pid}) held the lock exclusively and did not finish: it died, or its session was \
+                 broken"
             )?;
         }
         Ok(())

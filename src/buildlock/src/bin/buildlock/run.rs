@@ -298,8 +298,8 @@ impl Task {
         if let Some(mutator) = session.unfinished().filter(|_| !quiet) {
             let (command, pid) = (mutator.command_line(), mutator.who.pid);
             print::note(&format!(
-                "{command} (pid {pid}) held this lock and did not finish: it died, or its session was broken; what it changed may \
-                 be half done"
+                "{command} (pid {pid}) held this lock and did not finish: it died, or its session was broken; what it changed \
+                 may be half done"
             ));
         }
     }
