@@ -1,7 +1,7 @@
 //! `buildlock run`: exit codes, signals, stepping aside, and ending with one's parent.
 
 use std::io::{BufRead, BufReader};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -184,7 +184,10 @@ fn of_a_command_that_is_stopped_the_status_and_who_waits_say_so() {
 
     let scene = Scene::new();
     let gate = scene.gate("gate");
-    let holder = scene.start(&["--exclusive"], &gate.stop());
+    // In a group of its own, as a shell's jobs are: the tests' may have no number here.
+    let mut command = scene.command(&["--exclusive"], &gate.stop());
+    command.process_group(0);
+    let holder = Running::start(command);
     gate.arrived().unwrap();
     holder.signal(Signal::STOP);
     let snapshot = || scene.registry().snapshot().unwrap();
@@ -201,7 +204,7 @@ fn of_a_command_that_is_stopped_the_status_and_who_waits_say_so() {
     let json = serde_json::to_value(&shown).unwrap();
     assert_eq!(json["entries"][0]["process"], "stopped");
     assert_eq!(json["entries"][1]["process"], "running");
-    let group = rustix::process::getpgrp().as_raw_pid();
+    let group = holder.pid();
     let said = format!(
         "\nsession {}: its process is stopped (Ctrl-Z?); `fg` or `kill -CONT -{group}` lets it go on\n",
         shown.entries[0].ticket
