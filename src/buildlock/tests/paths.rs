@@ -1,6 +1,6 @@
 //! Lock folders in odd places.
 
-use buildlock::{Ancestry, ErrorKind, Mode, Registry, Request, Session};
+use buildlock::{Ancestry, Mode, Registry, Request, Session};
 
 fn request(mode: Mode) -> Request<'static> {
     Request::new(mode, "test").ancestry(Ancestry::default())
@@ -42,6 +42,6 @@ fn a_folder_that_cannot_be_made_is_an_error_however_the_system_says_so() {
     }
     for folder in folders {
         let error = Registry::open(&folder).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+        assert_eq!(error.kind(), buildlock::ErrorKind::Io, "{error}");
     }
 }

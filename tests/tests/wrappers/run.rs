@@ -1,7 +1,7 @@
 //! `buildlock run`: exit codes, signals, stepping aside, and ending with one's parent.
 
 use std::io::{BufRead, BufReader};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -179,6 +179,8 @@ fn two_preemptible_commands_do_not_step_aside_for_each_other() {
 #[test]
 #[cfg(target_os = "linux")]
 fn of_a_command_that_is_stopped_the_status_and_who_waits_say_so() {
+    use std::os::unix::process::CommandExt;
+
     use buildlock::Process;
     use process_tests::script::until;
 
