@@ -64,7 +64,7 @@ fn without_locks_the_same_storm_finds_violations() {
         "--processes",
         "20",
         "--seconds",
-        "0.5",
+        "1.5",
         "--seed",
         "1",
         "--no-locks",
