@@ -35,7 +35,7 @@ const TICK: Duration = Duration::from_millis(5);
 const TICK_CALM: Duration = Duration::from_millis(50);
 
 /// The same while children do without further tokens: another build may want some of those that they hold.
-const TICK_STARVED: Duration = Duration::from_millis(20);
+const TICK_STARVED: Duration = Duration::from_millis(25);
 
 /// How long to wait for the gate. Whoever holds it longer was stopped.
 const GATE_PATIENCE: Duration = Duration::from_millis(250);
