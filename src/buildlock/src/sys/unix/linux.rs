@@ -137,7 +137,8 @@ impl Stat {
         let mut after_name = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();
         let state = after_name.next()?;
         let parent = after_name.next()?.parse().ok()?;
-        let group = after_name.next()?.parse().ok()?;
+        // -1 of one that is just being reaped, whose end must be told all the same.
+        let group = after_name.next()?.parse().unwrap_or(0);
         // Field 22.
         let start = after_name.nth(16).and_then(|field| field.parse().ok());
         Some(Self {
