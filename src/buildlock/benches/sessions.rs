@@ -1,4 +1,5 @@
-//! What a session costs: `cargo bench -p buildlock`.
+//! What a session costs: `cargo bench -p buildlock`, or some of its tables:
+//! `cargo bench -p buildlock --bench sessions -- free beside hand-over`.
 //!
 //! Prints tables, for one file system after the other: taking and leaving a free lock beside what the bare system calls
 //! cost; handing it over to who waits, beside a bare `flock` and beside polling; both again with many sessions registered;
@@ -14,7 +15,7 @@ fn main() {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["waiter", kind, folder] => waiter::run(kind, folder.as_ref()),
-        _ => tables::print(),
+        _ => tables::print(&arguments),
     }
 }
 
@@ -115,8 +116,17 @@ mod tables {
 
     const ROUNDS: u32 = 2000;
     const HAND_OVERS: usize = 50;
+    type Table = fn(&Path);
+    const TABLES: [(&str, Table); 3] = [
+        ("free", free_lock),
+        ("beside", registered),
+        ("hand-over", hand_over),
+    ];
 
-    pub(super) fn print() {
+    /// Prints the tables of these names, or all if no name is given.
+    pub(super) fn print(arguments: &[String]) {
+        let names: Vec<_> = arguments.iter().filter(|a| !a.starts_with('-')).collect();
+        let wanted = |name: &str| names.is_empty() || names.iter().any(|n| *n == name);
         let temporary = std::env::temp_dir();
         for (name, parent) in [
             ("temporary files", temporary.as_path()),
@@ -125,9 +135,9 @@ mod tables {
             match tempfile::tempdir_in(parent) {
                 Ok(folder) => {
                     say(&format!("\n## {name}, in {}\n", parent.display()));
-                    free_lock(folder.path());
-                    registered(folder.path());
-                    hand_over(folder.path());
+                    for (_, table) in TABLES.iter().filter(|(name, _)| wanted(name)) {
+                        table(folder.path());
+                    }
                 }
                 Err(e) => say(&format!("no folder in {}: {e}", parent.display())),
             }

@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write as _};
+use std::io::{self, Read, Seek, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -119,6 +119,12 @@ impl Folder {
             })
     }
 
+    /// Whether the open file is the one that is called `gate` now.
+    pub(crate) fn is_gate(&self, file: &File) -> Result<bool> {
+        let path = self.path.join("gate");
+        sys::is_named(file, &path).map_err(|e| Error::io("cannot look at the lock folder's gate", &path, e))
+    }
+
     /// When the gate was last written: each registration and each grant does.
     pub(crate) fn gate_changed(&self) -> Result<SystemTime> {
         let path = self.path.join("gate");
@@ -149,6 +155,7 @@ impl Folder {
     /// The gate's bytes. Its lock must be held.
     pub(crate) fn read_gate(&self, file: &mut File) -> Result<Vec<u8>> {
         faults::check("read gate")
+            .and_then(|()| file.rewind())
             .and_then(|()| read_bounded(file, gate::SIZE_MAX))
             .map_err(|e| Error::io("cannot read the lock folder's gate", &self.path.join("gate"), e))
     }
@@ -156,8 +163,8 @@ impl Folder {
     /// Overwrites the gate. Its lock must be held.
     pub(crate) fn write_gate(&self, file: &mut File, gate: &Gate) -> Result<()> {
         faults::check("write gate")
-            .and_then(|()| file.seek(SeekFrom::Start(0)))
-            .and_then(|_| file.write_all(gate.to_string().as_bytes()))
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(gate.to_string().as_bytes()))
             .map_err(|e| Error::io("cannot write the lock folder's gate", &self.path.join("gate"), e))
     }
 
@@ -228,15 +235,21 @@ impl Folder {
     }
 
     /// Asks the kernel whether a session is alive.
-    ///
-    /// The probe is a shared lock, as a waiter's is, so that neither makes a dead session look alive to the other.
     pub(crate) fn liveness(&self, ticket: Ticket) -> Result<Liveness> {
-        let Some(file) = self.open_lock(ticket)? else {
-            return Ok(Liveness::Gone);
-        };
+        match self.open_lock(ticket)? {
+            Some(lock) => self.probe(ticket, &lock),
+            None => Ok(Liveness::Gone),
+        }
+    }
+
+    /// Asks the kernel whether the session is alive whose lock file this is.
+    ///
+    /// The probe is a shared lock, as a waiter's is, so that neither makes a dead session look alive to the other. It ends when
+    /// the file is closed.
+    pub(crate) fn probe(&self, ticket: Ticket, lock: &File) -> Result<Liveness> {
         // A lock that is free is no sign of death where its file lost its name meanwhile: its session let go.
-        let look = |free| Ok((free, free && sys::is_removed(&file)?));
-        match sys::try_lock_shared(&file).and_then(look) {
+        let look = |free| Ok((free, free && sys::is_removed(lock)?));
+        match sys::try_lock_shared(lock).and_then(look) {
             Ok((true, true)) => Ok(Liveness::Gone),
             Ok((true, false)) => Ok(Liveness::Dead),
             Ok((false, _)) => Ok(Liveness::Alive),
@@ -283,6 +296,18 @@ impl Folder {
                 faults::check("write record").and_then(|()| file.write_all(&record.to_bytes()))
             })
             .map_err(|e| Error::io("cannot write the session's record", &path, e))
+    }
+
+    /// Overwrites the record file of a claim that was granted: a record has room for that. Nothing is created, so that a full
+    /// disk keeps nobody from what is his.
+    pub(crate) fn rewrite_record(&self, record: &Record) -> Result<()> {
+        let path = self.record_path(record.claim.ticket);
+        faults::check("open record to rewrite")
+            .and_then(|()| sys::options().write(true).open(&path))
+            .and_then(|mut file| {
+                faults::check("rewrite record").and_then(|()| file.write_all(&record.to_bytes()))
+            })
+            .map_err(|e| Error::io("cannot rewrite the session's record", &path, e))
     }
 
     /// Replaces a record file by a whole new one, so that those who read without the gate never see half of one.

@@ -21,6 +21,9 @@ use crate::queue::{Claim, Mode, SessionId, State, Ticket, may_have_kin};
 /// The protocol version that this crate speaks.
 pub const PROTOCOL_VERSION: u32 = 1;
 
+/// How long a gate file of this version is, in bytes.
+const LENGTH: usize = 178;
+
 /// The most that is read of a gate file, in bytes.
 pub(crate) const SIZE_MAX: usize = 512;
 
@@ -89,21 +92,29 @@ impl Gate {
         if version > PROTOCOL_VERSION {
             return Err(Malformed::Newer(version));
         }
-        let mut number = |name, radix| {
-            field(name)
+        let mut digits = |name, count, radix| {
+            let value = field(name).filter(|v| {
+                v.len() == count
+                    && v.bytes()
+                        .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+            });
+            value
                 .and_then(|v| u64::from_str_radix(v, radix).ok())
                 .ok_or(Malformed::Garbage)
         };
+        let registry = RegistryId(digits("registry", 16, 16)?);
+        let mut number = |name| digits(name, 20, 10);
         let gate = Self {
-            registry: RegistryId(number("registry", 16)?),
-            next: Ticket(number("next", 10)?),
-            epoch: number("epoch", 10)?,
-            floor: Ticket(number("floor", 10)?),
-            granted: Ticket(number("granted", 10)?),
-            exclusive: Ticket(number("exclusive", 10)?),
+            registry,
+            next: Ticket(number("next")?),
+            epoch: number("epoch")?,
+            floor: Ticket(number("floor")?),
+            granted: Ticket(number("granted")?),
+            exclusive: Ticket(number("exclusive")?),
         };
-        // Also refuses another spelling of the same numbers, and numbers that no sequence of transitions leaves.
-        let sound = gate.to_string().as_bytes() == bytes
+        // Also refuses other line ends, and numbers that no sequence of transitions leaves.
+        let sound = bytes.len() == LENGTH
+            && bytes.ends_with(b"\n")
             && gate.floor <= gate.next
             && gate.granted < gate.next
             && gate.exclusive < gate.next
@@ -199,8 +210,10 @@ mod tests {
             epoch: u64::MAX,
             ..gate()
         };
-        assert_eq!(wide.to_string().len(), Gate::new(RegistryId(0)).to_string().len());
-        assert!(wide.to_string().len() <= SIZE_MAX);
+        for gate in [wide, Gate::new(RegistryId(0))] {
+            assert_eq!(gate.to_string().len(), LENGTH);
+        }
+        const { assert!(LENGTH <= SIZE_MAX) };
     }
 
     #[test]
@@ -213,6 +226,12 @@ mod tests {
             "",
             "buildlock x\n",
             &format!("{text}\n"),
+            &text.replacen('\n', "\r\n", 1),
+            &text.replacen('\n', "\r\n", 1)[..text.len()],
+            &text.replace("feed", "FEED"),
+            &text.replace("next 0", "next +"),
+            &text.replace("epoch 0", "epoch "),
+            &text.replace("epoch 0", "epoch 00"),
         ] {
             assert_eq!(Gate::parse(bad.as_bytes()), Err(Malformed::Garbage), "{bad:?}");
         }

@@ -23,7 +23,7 @@ use crate::gate::Gate;
 use crate::queue::{Claim, Mode, State, Ticket};
 use crate::record::Record;
 
-/// One write to the registry. Each is atomic: seen whole or not at all.
+/// One write to the registry. Each but [`Write::RewriteRecord`] is seen whole or not at all, whoever looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
     /// Overwrites the gate's content in place.
@@ -32,6 +32,9 @@ pub enum Write {
     CreateLock(Ticket),
     /// Creates the record file of a claim that has none yet.
     CreateRecord(Record),
+    /// Overwrites the record file in place, with as many bytes as it has. Needs the gate; whoever reads it without the gate
+    /// may in that moment see neither the old record nor the new one.
+    RewriteRecord(Record),
     /// Replaces the record file.
     ReplaceRecord(Record),
     /// Keeps a dead mutator's record as `unfinished.json`.
@@ -57,6 +60,7 @@ impl Write {
             Self::Gate(_)
             | Self::CreateLock(_)
             | Self::CreateRecord(_)
+            | Self::RewriteRecord(_)
             | Self::ReplaceRecord(_)
             | Self::KeepUnfinished(_) => false,
             Self::ForgetUnfinished | Self::RemoveLock(_) | Self::RemoveRecord(_) | Self::Unlock(_) => true,
@@ -90,7 +94,7 @@ pub fn grant(gate: Gate, mut record: Record, now_unix_ms: u64) -> Vec<Write> {
     record.granted_unix_ms = Some(now_unix_ms);
     vec![
         Write::Gate(gate.with_grant(&record.claim)),
-        Write::ReplaceRecord(record),
+        Write::RewriteRecord(record),
     ]
 }
 
@@ -195,7 +199,7 @@ mod tests {
         };
         let writes = [
             Write::Gate(gate.with_grant(&granted.claim)),
-            Write::ReplaceRecord(granted),
+            Write::RewriteRecord(granted),
         ];
         assert_eq!(grant(gate, waiting, 7), writes);
     }

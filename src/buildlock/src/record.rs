@@ -15,6 +15,10 @@ pub(crate) const SIZE_MAX: usize = 64 * 1024;
 /// The most that is kept of a command line, in bytes.
 const COMMAND_BYTES_MAX: usize = 4096;
 
+/// What a grant adds to a record, and the most digits that may follow.
+const GRANTED: &str = r#","granted_unix_ms":"#;
+const U64_DIGITS_MAX: usize = 20;
+
 /// The most characters that are shown of one.
 const COMMAND_LINE_MAX: usize = 60;
 
@@ -134,9 +138,14 @@ impl Record {
         (bytes.len() <= SIZE_MAX && record.claim.ancestors.len() <= ANCESTORS_MAX).then_some(record)
     }
 
+    /// What stands in the file: as many bytes before a grant as after it, so that it can be overwritten in place.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes =
             serde_json::to_vec(self).expect("a record has no maps with keys that are not strings");
+        let granted = self
+            .granted_unix_ms
+            .map_or(0, |ms| GRANTED.len() + ms.to_string().len());
+        bytes.resize(bytes.len() + (GRANTED.len() + U64_DIGITS_MAX - granted), b' ');
         bytes.push(b'\n');
         bytes
     }
@@ -232,6 +241,22 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_grant_does_not_change_the_length() {
+        let lengths = [None, Some(0), Some(1_790_000_000_000), Some(u64::MAX)].map(|granted_unix_ms| {
+            let mut record = sample(17);
+            record.claim.state = match granted_unix_ms {
+                Some(_) => State::Granted,
+                None => State::Waiting,
+            };
+            record.granted_unix_ms = granted_unix_ms;
+            record.uses = vec!["stage0".into()];
+            assert_eq!(Record::parse(&record.to_bytes()), Some(record.clone()));
+            record.to_bytes().len()
+        });
+        assert!(lengths.iter().all(|l| *l == lengths[0]), "{lengths:?}");
+    }
+
+    #[test]
     fn fields_of_later_versions_are_skipped() {
         let mut value: serde_json::Value = serde_json::from_slice(&sample(1).to_bytes()).unwrap();
         value["later"] = "addition".into();
@@ -241,7 +266,8 @@ pub(crate) mod tests {
     #[test]
     fn truncated_and_oversized_records_are_refused() {
         let bytes = sample(1).to_bytes();
-        for length in 0..bytes.len() - 1 {
+        let end = bytes.trim_ascii_end().len();
+        for length in 0..end {
             assert_eq!(Record::parse(&bytes[..length]), None);
         }
         let mut padded = bytes;

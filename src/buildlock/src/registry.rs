@@ -1,5 +1,7 @@
 //! The registry: a folder, a gate, and the transitions made under it.
 
+mod kept;
+
 use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,6 +12,7 @@ use crate::gate::{Gate, Malformed, PROTOCOL_VERSION, RegistryId};
 use crate::protocol::{self, Mark, Write};
 use crate::queue::{Claim, Decision, Ticket};
 use crate::record::Record;
+use crate::registry::kept::{Kept, Locked};
 use crate::scan::{self, Ahead, Liveness, Living, View};
 use crate::sys;
 use crate::wait::{Blocked, Cancel, Then};
@@ -24,6 +27,7 @@ const GATE_NAP: Duration = Duration::from_millis(1);
 #[derive(Clone, Debug)]
 pub struct Registry {
     folder: Folder,
+    gate: Kept,
 }
 
 /// The locks that a session holds, by ticket.
@@ -40,7 +44,7 @@ pub(crate) struct Patience<'a> {
 #[derive(Debug)]
 pub(crate) struct Transition<'a> {
     folder: &'a Folder,
-    file: File,
+    file: Locked,
     pub gate: Gate,
 }
 
@@ -50,7 +54,7 @@ impl Registry {
     /// # Errors
     /// [`ErrorKind::NotPrivate`] where others could plant files in it, [`ErrorKind::Io`] where it cannot be made.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
-        Folder::create(folder.as_ref()).map(|folder| Self { folder })
+        Folder::create(folder.as_ref()).map(Self::of)
     }
 
     /// Opens the registry in `folder` if there is one.
@@ -59,7 +63,14 @@ impl Registry {
     /// As [`Registry::open`], and [`ErrorKind::Io`] where it cannot be told whether there is one.
     pub fn existing(folder: impl AsRef<Path>) -> Result<Option<Self>> {
         let folder = Folder::existing(folder.as_ref())?;
-        Ok(folder.map(|folder| Self { folder }))
+        Ok(folder.map(Self::of))
+    }
+
+    fn of(folder: Folder) -> Self {
+        Self {
+            folder,
+            gate: Kept::default(),
+        }
     }
 
     /// The folder, as an absolute path.
@@ -76,11 +87,9 @@ impl Registry {
     pub(crate) fn enter(&self, patience: &Patience<'_>) -> Result<Transition<'_>> {
         loop {
             let file = self.lock_gate(patience)?;
-            let removed = sys::is_removed(&file)
-                .map_err(|e| Error::io("cannot look at the lock folder's gate", self.path(), e))?;
             // Whoever removed the folder and made it anew has another gate: two sessions must not hold one each.
-            if !removed {
-                return Transition::begin(&self.folder, file);
+            if self.folder.is_gate(&file)? {
+                return Transition::begin(&self.folder, Locked::new(file, &self.gate));
             }
         }
     }
@@ -101,7 +110,7 @@ impl Registry {
 
     fn lock_gate(&self, patience: &Patience<'_>) -> Result<File> {
         let failed = |e| Error::io("cannot lock the lock folder's gate", self.path(), e);
-        let file = self.folder.open_gate()?;
+        let file = self.gate.take().map_or_else(|| self.folder.open_gate(), Ok)?;
         // Who waits in the kernel is woken with all the others that do, and its thread must then wake this one, while the
         // gate is held: where many come at once that is slower than to come back.
         for nth in 0..GATE_TRIES {
@@ -208,7 +217,7 @@ pub struct Broken {
 }
 
 impl<'a> Transition<'a> {
-    fn begin(folder: &'a Folder, mut file: File) -> Result<Self> {
+    fn begin(folder: &'a Folder, mut file: Locked) -> Result<Self> {
         let bytes = folder.read_gate(&mut file)?;
         match Gate::parse(&bytes) {
             Ok(gate) => Ok(Self { folder, file, gate }),
@@ -226,7 +235,7 @@ impl<'a> Transition<'a> {
 
     /// A gate that is empty is new, or was emptied by a power failure. One that is garbage is rebuilt like it, as long as
     /// nobody is alive who relies on what stood there. The registry gets a new name, so that no old one fits it.
-    fn rebuild(folder: &'a Folder, mut file: File, new: bool) -> Result<Self> {
+    fn rebuild(folder: &'a Folder, mut file: Locked, new: bool) -> Result<Self> {
         let listing = folder.list()?;
         for &ticket in &listing.registered {
             if matches!(folder.liveness(ticket)?, Liveness::Alive) {
@@ -317,6 +326,7 @@ impl<'a> Transition<'a> {
 
 impl View for Transition<'_> {
     type Error = Error;
+    type Lock = File;
 
     fn registered(&mut self) -> Result<Vec<Ticket>> {
         let listing = self.folder.list()?;
@@ -326,8 +336,12 @@ impl View for Transition<'_> {
         Ok(listing.registered)
     }
 
-    fn liveness(&mut self, ticket: Ticket) -> Result<Liveness> {
-        self.folder.liveness(ticket)
+    fn open_lock(&mut self, ticket: Ticket) -> Result<Option<File>> {
+        self.folder.open_lock(ticket)
+    }
+
+    fn liveness(&mut self, ticket: Ticket, lock: &File) -> Result<Liveness> {
+        self.folder.probe(ticket, lock)
     }
 
     fn liveness_without_record(&mut self, ticket: Ticket) -> Result<Liveness> {
@@ -351,13 +365,18 @@ pub(crate) struct Glance<'a>(&'a Folder);
 
 impl View for Glance<'_> {
     type Error = Error;
+    type Lock = File;
 
     fn registered(&mut self) -> Result<Vec<Ticket>> {
         Ok(self.0.list()?.registered)
     }
 
-    fn liveness(&mut self, ticket: Ticket) -> Result<Liveness> {
-        self.0.liveness(ticket)
+    fn open_lock(&mut self, ticket: Ticket) -> Result<Option<File>> {
+        self.0.open_lock(ticket)
+    }
+
+    fn liveness(&mut self, ticket: Ticket, lock: &File) -> Result<Liveness> {
+        self.0.probe(ticket, lock)
     }
 
     fn liveness_without_record(&mut self, ticket: Ticket) -> Result<Liveness> {
@@ -402,6 +421,7 @@ fn apply(folder: &Folder, write: Write, locks: &mut Locks) -> Result<()> {
             Ok(())
         }
         Write::CreateRecord(record) => folder.create_record(&record),
+        Write::RewriteRecord(record) => folder.rewrite_record(&record),
         Write::ReplaceRecord(record) => folder.replace_record(&record),
         Write::KeepUnfinished(ticket) => folder.keep_unfinished(ticket),
         Write::ForgetUnfinished => folder.forget_unfinished(),

@@ -40,6 +40,8 @@ pub enum Liveness {
 pub trait View {
     /// What can go wrong.
     type Error;
+    /// A lock file, open.
+    type Lock;
 
     /// The registered tickets, in ascending order. What is left of those that are not registered any more is removed.
     ///
@@ -47,13 +49,19 @@ pub trait View {
     /// Where the folder cannot be listed.
     fn registered(&mut self) -> Result<Vec<Ticket>, Self::Error>;
 
-    /// Asks the kernel for one session.
+    /// Opens a session's lock file, without asking for its lock; nothing where it is not registered.
+    ///
+    /// # Errors
+    /// Where it is there but cannot be opened.
+    fn open_lock(&mut self, ticket: Ticket) -> Result<Option<Self::Lock>, Self::Error>;
+
+    /// Asks the kernel for the session whose lock file this is.
     ///
     /// # Errors
     /// Where its lock cannot be probed.
-    fn liveness(&mut self, ticket: Ticket) -> Result<Liveness, Self::Error>;
+    fn liveness(&mut self, ticket: Ticket, lock: &Self::Lock) -> Result<Liveness, Self::Error>;
 
-    /// The same, for a session without a record that makes sense. Who does not hold the gate must not ask the kernel: the lock
+    /// Asks for a session without a record that makes sense. Who does not hold the gate must not ask the kernel: the lock
     /// file may have been made a moment ago, and to probe its lock would keep its session from taking it.
     ///
     /// # Errors
@@ -216,14 +224,19 @@ fn nearest_blocker<V: View>(
 /// # Errors
 /// As the view's.
 pub fn probe<V: View>(view: &mut V, ticket: Ticket) -> Result<Option<Living>, V::Error> {
+    // Who has no lock file will never have one again: most that are looked for are gone.
+    let Some(lock) = view.open_lock(ticket)? else {
+        return Ok(None);
+    };
     // In this order. Letting go needs no gate, and removes the lock file before the record: so who is still registered after
     // no record was found has one that cannot be read. And who has a record has taken its lock.
     let record = view.record(ticket)?;
     let liveness = if record.is_some() {
-        view.liveness(ticket)?
+        view.liveness(ticket, &lock)?
     } else {
         view.liveness_without_record(ticket)?
     };
+    drop(lock);
     match liveness {
         Liveness::Gone => Ok(None),
         Liveness::Dead => {

@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 
 use crate::sys;
 
+/// How long a thread that has woken another keeps out of its way before it ends, which takes it a tenth of that.
+const LINGER: Duration = Duration::from_millis(1);
+
 /// Gives up waiting, from any thread: from the one that handles Ctrl-C, say.
 ///
 /// Clones share one state. Once used, it stays used.
@@ -108,8 +111,18 @@ pub(crate) struct Blocked {
     cancel: Cancel,
 }
 
-/// How a wait ended: with the file, where it is to be kept.
-type Outcome = io::Result<Option<File>>;
+/// How a wait ended.
+#[derive(Debug)]
+pub(crate) enum Over {
+    /// The lock is ours, in this file.
+    Kept(File),
+    /// The lock was free, and its file had no name any more: nobody will ever hold it again.
+    Removed,
+    /// The lock was free; or somebody wrote to the fifo.
+    Free,
+}
+
+type Outcome = io::Result<Over>;
 
 /// What to wait for, and what to do then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,22 +144,25 @@ impl Blocked {
         };
         let (outcome, cancel) = (Arc::downgrade(&blocked.outcome), blocked.cancel.clone());
         let wait = move || {
-            let over = match then {
+            let waited = match then {
                 Then::Keep => sys::lock_exclusive(&file),
                 Then::LetGo => sys::lock_shared(&file).and_then(|()| sys::unlock(&file)),
                 Then::Empty => sys::retry(|| (&file).read(&mut [0; 64]).map(drop)),
             };
-            let (kept, closed) = match then {
-                Then::Keep => (Some(file), None),
-                Then::LetGo | Then::Empty => (None, Some(file)),
+            let (over, closed) = match then {
+                Then::Keep => (Over::Kept(file), None),
+                Then::LetGo if sys::is_removed(&file).unwrap_or(false) => (Over::Removed, Some(file)),
+                Then::LetGo | Then::Empty => (Over::Free, Some(file)),
             };
             // If nobody listens any more the file is closed here, and with it the lock is freed.
             if let Some(outcome) = outcome.upgrade() {
-                *outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(over.map(|()| kept));
+                *outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(waited.map(|()| over));
                 drop(outcome);
                 cancel.ring();
+                // Who was woken is likely to stand in the queue of this processor: it need not wait until the kernel has
+                // forgotten a file that was removed, and this thread.
+                thread::sleep(LINGER);
             }
-            // Not before: the kernel may have to forget a file that was removed, which who was woken need not wait for.
             drop(closed);
         };
         crate::faults::check("start to wait")?;
@@ -176,7 +192,10 @@ impl Blocked {
 
     /// The same for a lock that is kept.
     pub(crate) fn wait_for_lock(&self, until: Option<Instant>) -> Option<io::Result<File>> {
-        let kept = |file: Option<File>| file.ok_or_else(|| io::Error::other("the lock was let go"));
+        let kept = |over| match over {
+            Over::Kept(file) => Ok(file),
+            Over::Removed | Over::Free => Err(io::Error::other("the lock was let go")),
+        };
         Some(self.wait(until)?.and_then(kept))
     }
 }
@@ -218,6 +237,26 @@ mod tests {
             sys::try_lock_exclusive(&holder).unwrap(),
             "the waiter left its lock behind"
         );
+    }
+
+    #[test]
+    fn a_freed_lock_of_a_removed_file_is_told_from_one_that_has_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("l");
+        let over = |remove: bool| {
+            let holder = open(&path);
+            sys::lock_exclusive(&holder).unwrap();
+            let waiter = open(&path);
+            let blocked = Blocked::on(waiter, Then::LetGo, "test".into(), &Cancel::new()).unwrap();
+            if remove {
+                sys::remove(&path).unwrap();
+            }
+            sys::unlock(&holder).unwrap();
+            blocked.wait(None).unwrap().unwrap()
+        };
+        assert!(matches!(over(false), Over::Free));
+        // Windows tells, wine does not.
+        assert!(matches!(over(true), Over::Removed) || cfg!(windows));
     }
 
     #[test]

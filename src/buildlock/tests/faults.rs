@@ -358,6 +358,26 @@ fn waiting_and_being_granted() {
 }
 
 #[test]
+fn a_waiter_is_granted_on_a_full_disk() {
+    let mut world = World::new().beside(Mode::Exclusive);
+    let mut holder = world.other.take();
+    let mut before = 0;
+    fail_call(None);
+    let request = request(Mode::Exclusive)
+        .notice_after(Duration::ZERO)
+        .on_wait(|_| {
+            holder.take().unwrap().release().unwrap();
+            before = calls_made().len();
+        });
+    let session = Session::acquire(&world.registry, request).unwrap();
+    let calls = calls_made();
+    let after = &calls[before..];
+    assert!(after.contains(&"rewrite record"));
+    assert!(!after.iter().any(|call| call.starts_with("create")), "{after:?}");
+    drop(session);
+}
+
+#[test]
 fn upgrading() {
     fails_well(
         || World::holding(Mode::Shared),
@@ -440,8 +460,12 @@ fn a_claim_that_fails_after_its_grant_leaves_the_mark_of_an_earlier_mutator() {
     let mut world = World::new().with_remains();
     fail_call(None);
     acquire_into(&mut world, request(Mode::Exclusive)).unwrap();
-    let last = calls_made().len() - 1;
-    assert_eq!(calls_made()[last], "read record", "the mark is read last");
+    let last = calls_made().len() - 2;
+    assert_eq!(
+        calls_made()[last..],
+        ["read record", "unlock"],
+        "the mark is read last, in the gate"
+    );
     let mut world = World::new().with_remains();
     fail_call(Some((last, Errno::IO.raw_os_error())));
     acquire_into(&mut world, request(Mode::Exclusive)).unwrap_err();

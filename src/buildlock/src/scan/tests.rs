@@ -41,19 +41,24 @@ impl Table {
 
 impl View for Table {
     type Error = Infallible;
+    type Lock = ();
 
     fn registered(&mut self) -> Result<Vec<Ticket>, Infallible> {
         self.listed += 1;
         Ok(self.sessions.keys().copied().map(Ticket).collect())
     }
 
-    fn liveness(&mut self, ticket: Ticket) -> Result<Liveness, Infallible> {
+    fn open_lock(&mut self, ticket: Ticket) -> Result<Option<()>, Infallible> {
         self.probed.push(ticket.0);
-        Ok(self.sessions.get(&ticket.0).map_or(Liveness::Gone, |(l, _)| *l))
+        Ok(self.sessions.contains_key(&ticket.0).then_some(()))
+    }
+
+    fn liveness(&mut self, ticket: Ticket, (): &()) -> Result<Liveness, Infallible> {
+        self.liveness_without_record(ticket)
     }
 
     fn liveness_without_record(&mut self, ticket: Ticket) -> Result<Liveness, Infallible> {
-        self.liveness(ticket)
+        Ok(self.sessions.get(&ticket.0).map_or(Liveness::Gone, |(l, _)| *l))
     }
 
     fn record(&mut self, ticket: Ticket) -> Result<Option<Record>, Infallible> {

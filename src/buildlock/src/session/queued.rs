@@ -14,7 +14,7 @@ use crate::session::waiting::timed_out;
 use crate::session::{Request, Waiting};
 use crate::status::{Process, process_of};
 use crate::sys;
-use crate::wait::{Blocked, Then};
+use crate::wait::{Blocked, Over, Then};
 
 /// A look again at the queue although no lock was freed, for what the kernel cannot tell. Half a relative's patience where
 /// kin is alive (its grant or request may settle our case without freeing a lock), a safety net elsewhere.
@@ -73,8 +73,12 @@ impl Queued<'_> {
                 let now = Instant::now();
                 let until = [Some(now + self.tick()), notice_at, self.patience.deadline];
                 match thread.wait(until.into_iter().flatten().min()) {
-                    Some(freed) => {
-                        freed.map_err(|e| Error::io("cannot wait for the lock", self.registry.path(), e))?;
+                    Some(over) => {
+                        let over =
+                            over.map_err(|e| Error::io("cannot wait for the lock", self.registry.path(), e))?;
+                        if let Over::Removed = over {
+                            self.ahead.retain(|ticket| *ticket != on);
+                        }
                         blocked = None;
                     }
                     None if self.patience.cancel.is_cancelled() => {

@@ -79,6 +79,11 @@ pub(crate) fn is_removed(_file: &File) -> io::Result<bool> {
     Ok(false)
 }
 
+/// Whether the open file is the one that has this name.
+pub(crate) fn is_named(_file: &File, _path: &Path) -> io::Result<bool> {
+    Ok(true)
+}
+
 /// Puts a whole new file in the place of another.
 pub(crate) fn replace(new: &Path, path: &Path) -> io::Result<()> {
     std::fs::rename(new, path)

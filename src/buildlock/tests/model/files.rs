@@ -34,6 +34,8 @@ pub(crate) enum Call {
     CreateLock(Ticket),
     TakeLock(Ticket),
     CreateRecord(Arc<Claim>),
+    TearRecord(Ticket),
+    RewriteRecord(Arc<Claim>),
     StageRecord(Ticket),
     RenameRecord(Arc<Claim>),
     KeepUnfinished(Ticket),
@@ -50,6 +52,10 @@ impl Call {
             Write::Gate(gate) => vec![Self::Gate(gate)],
             Write::CreateLock(ticket) => vec![Self::CreateLock(ticket), Self::TakeLock(ticket)],
             Write::CreateRecord(record) => vec![Self::CreateRecord(Arc::new(record.claim))],
+            Write::RewriteRecord(record) => vec![
+                Self::TearRecord(record.claim.ticket),
+                Self::RewriteRecord(Arc::new(record.claim)),
+            ],
             Write::ReplaceRecord(record) => vec![
                 Self::StageRecord(record.claim.ticket),
                 Self::RenameRecord(Arc::new(record.claim)),
@@ -83,7 +89,11 @@ impl Files {
             Call::Gate(gate) => self.gate = *gate,
             Call::CreateLock(ticket) => self.names.add(*ticket),
             Call::TakeLock(ticket) => self.locked.add(*ticket),
-            Call::CreateRecord(claim) => drop(self.records.insert(claim.ticket, Arc::clone(claim))),
+            Call::CreateRecord(claim) | Call::RewriteRecord(claim) => {
+                self.records.insert(claim.ticket, Arc::clone(claim));
+            }
+            // Half written it makes no sense, to whoever reads it.
+            Call::TearRecord(ticket) => drop(self.records.remove(ticket)),
             Call::StageRecord(ticket) => self.staged.add(*ticket),
             Call::RenameRecord(claim) => {
                 self.staged.remove(claim.ticket);

@@ -156,19 +156,21 @@ impl<'a> Look<'a> {
 
 impl View for Look<'_> {
     type Error = Paused;
+    type Lock = ();
 
     fn registered(&mut self) -> Result<Vec<Ticket>, Paused> {
         self.list(Files::remove_leftovers)
     }
 
-    fn liveness(&mut self, ticket: Ticket) -> Result<Liveness, Paused> {
+    fn open_lock(&mut self, ticket: Ticket) -> Result<Option<()>, Paused> {
+        Ok(self.yes(|files| files.names.has(ticket))?.then_some(()))
+    }
+
+    fn liveness(&mut self, ticket: Ticket, (): &()) -> Result<Liveness, Paused> {
         if let Some((asked, liveness)) = self.asked_early.take()
             && asked == ticket
         {
             return Ok(liveness);
-        }
-        if !self.yes(|files| files.names.has(ticket))? {
-            return Ok(Liveness::Gone);
         }
         let probe = |files: &mut Files| match files.locked.has(ticket) {
             true => Seen::Yes(true),
@@ -185,12 +187,20 @@ impl View for Look<'_> {
     }
 
     fn liveness_without_record(&mut self, ticket: Ticket) -> Result<Liveness, Paused> {
-        self.liveness(ticket)
+        if let Some((asked, liveness)) = self.asked_early.take()
+            && asked == ticket
+        {
+            return Ok(liveness);
+        }
+        match self.open_lock(ticket)? {
+            Some(()) => self.liveness(ticket, &()),
+            None => Ok(Liveness::Gone),
+        }
     }
 
     fn record(&mut self, ticket: Ticket) -> Result<Option<Record>, Paused> {
         if self.fault == Some(Fault::RecordReadLast) {
-            self.asked_early = Some((ticket, self.liveness(ticket)?));
+            self.asked_early = Some((ticket, self.liveness(ticket, &())?));
         }
         match self.read(|files| Seen::Record(files.records.get(&ticket).cloned()))? {
             Seen::Record(Some(claim)) => Ok(Some(record((*claim).clone()))),
@@ -216,18 +226,23 @@ struct Glance<'a>(Look<'a>);
 
 impl View for Glance<'_> {
     type Error = Paused;
+    type Lock = ();
 
     fn registered(&mut self) -> Result<Vec<Ticket>, Paused> {
         self.0.list(|_| {})
     }
 
-    fn liveness(&mut self, ticket: Ticket) -> Result<Liveness, Paused> {
-        self.0.liveness(ticket)
+    fn open_lock(&mut self, ticket: Ticket) -> Result<Option<()>, Paused> {
+        self.0.open_lock(ticket)
+    }
+
+    fn liveness(&mut self, ticket: Ticket, (): &()) -> Result<Liveness, Paused> {
+        self.0.liveness(ticket, &())
     }
 
     fn liveness_without_record(&mut self, ticket: Ticket) -> Result<Liveness, Paused> {
         if self.0.fault == Some(Fault::GlanceProbesWithoutRecord) {
-            return self.0.liveness(ticket);
+            return self.0.liveness(ticket, &());
         }
         let registered = self.0.yes(|files| files.names.has(ticket))?;
         Ok(if registered {

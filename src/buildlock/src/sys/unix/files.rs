@@ -133,6 +133,17 @@ pub(crate) fn is_removed(file: &File) -> io::Result<bool> {
     Ok(file.metadata()?.nlink() == 0)
 }
 
+/// Whether the open file is the one that has this name.
+pub(crate) fn is_named(file: &File, path: &Path) -> io::Result<bool> {
+    faults::check("look for name")?;
+    let named = match std::fs::symlink_metadata(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        named => named?,
+    };
+    let open = file.metadata()?;
+    Ok((open.dev(), open.ino()) == (named.dev(), named.ino()))
+}
+
 /// Opens a file that somebody may be replacing.
 pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
     options().read(true).open(path)

@@ -81,6 +81,11 @@ pub(crate) fn is_removed(file: &File) -> io::Result<bool> {
     Ok(info.DeletePending || info.NumberOfLinks == 0)
 }
 
+/// Whether the open file is the one that has this name, as far as it was opened under it.
+pub(crate) fn is_named(file: &File, _path: &Path) -> io::Result<bool> {
+    Ok(!is_removed(file)?)
+}
+
 /// Puts a whole new file in the place of another, which others may have open.
 ///
 /// # Platform notes
