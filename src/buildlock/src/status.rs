@@ -10,7 +10,7 @@ use crate::gate::RegistryId;
 use crate::queue::{Claim, Decision, State, Ticket, blockers, decide};
 use crate::record::{Record, Who};
 use crate::registry::{Patience, Registry};
-use crate::sys;
+use crate::sys::{self, ProcessState};
 use crate::wait::Cancel;
 
 pub(crate) mod columns;
@@ -107,12 +107,14 @@ impl Registry {
                 Decision::Wait(on) if waits => Some(on),
                 _ => None,
             };
-            let process = living.record.as_ref().map_or(Process::Unknown, process_of);
+            let (process, stopped_group) = living
+                .record
+                .as_ref()
+                .map_or((Process::Unknown, None), process_and_stopped_group);
             let writers = match process {
                 Process::Gone => sys::processes_that_hold(&self.folder().lock_path(living.claim.ticket)),
                 Process::Running | Process::Stopped | Process::Unknown => Vec::new(),
             };
-            let stopped = living.record.as_ref().filter(|_| process == Process::Stopped);
             Entry {
                 ticket: living.claim.ticket,
                 waits_for,
@@ -126,9 +128,7 @@ impl Registry {
                     .into_iter()
                     .map(|(pid, name)| Writer { pid, name })
                     .collect(),
-                stopped_group: stopped
-                    .and_then(|r| sys::stopped_group(r.who.pid))
-                    .filter(|&group| group != 0),
+                stopped_group,
                 record: living.record,
             }
         };
@@ -145,14 +145,18 @@ impl Registry {
 
 /// What became of the process that wrote a record.
 pub(crate) fn process_of(record: &Record) -> Process {
+    process_and_stopped_group(record).0
+}
+
+fn process_and_stopped_group(record: &Record) -> (Process, Option<u32>) {
     let me = Who::this_process();
     if record.who.host != me.host || record.who.pid_namespace != me.pid_namespace {
-        return Process::Unknown;
+        return (Process::Unknown, None);
     }
-    match sys::process_is_there(record.who.pid, record.who.pid_start) {
-        Some(true) if sys::stopped_group(record.who.pid).is_some() => Process::Stopped,
-        Some(true) => Process::Running,
-        Some(false) => Process::Gone,
-        None => Process::Unknown,
+    match sys::process_state(record.who.pid, record.who.pid_start) {
+        Some(ProcessState::Running) => (Process::Running, None),
+        Some(ProcessState::Stopped(group)) => (Process::Stopped, Some(group).filter(|&group| group != 0)),
+        Some(ProcessState::Gone) => (Process::Gone, None),
+        None => (Process::Unknown, None),
     }
 }

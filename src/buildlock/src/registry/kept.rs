@@ -88,8 +88,9 @@ mod tests {
     fn a_file_is_kept_for_one_at_a_time_and_not_for_a_fork() {
         let kept = Kept::default();
         drop(Locked::new(tempfile::tempfile().unwrap(), &kept));
-        assert!(kept.clone().take().is_some());
-        assert!(kept.take().is_none(), "the first has it");
+        let another = kept.clone();
+        assert!(kept.take().is_some());
+        assert!(another.take().is_none(), "the first has it");
         kept.keep(tempfile::tempfile().unwrap());
         kept.slot().as_mut().unwrap().by += 1;
         assert!(kept.take().is_none(), "it is another process's");

@@ -44,6 +44,20 @@ use fs4::TryLockError;
 
 use crate::faults;
 
+/// What became of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(dead_code, reason = "nothing portable tells that a process is stopped")
+)]
+pub(crate) enum ProcessState {
+    Running,
+    /// A signal stopped it. Its process group; 0 where that has no number here (pid_namespaces(7)).
+    Stopped(u32),
+    /// It has ended, or is another that bears its pid.
+    Gone,
+}
+
 /// Locks a whole file exclusively, waiting as long as it takes.
 pub(crate) fn lock_exclusive(file: &File) -> io::Result<()> {
     retry(|| FileExt::lock(file)).map_err(locking_refused)

@@ -7,6 +7,8 @@ use std::process::Command;
 
 use fs4::TryLockError;
 
+use crate::sys::ProcessState;
+
 /// In the place of fs4's locks, of which there are none here.
 pub(crate) trait FileExt {
     fn lock(&self) -> io::Result<()> {
@@ -161,12 +163,7 @@ pub(crate) fn pid_namespace() -> Option<u64> {
 }
 
 /// Unknown.
-pub(crate) fn process_is_there(_pid: u32, _start: Option<u64>) -> Option<bool> {
-    None
-}
-
-/// Unknown.
-pub(crate) fn stopped_group(_pid: u32) -> Option<u32> {
+pub(crate) fn process_state(_pid: u32, _start: Option<u64>) -> Option<ProcessState> {
     None
 }
 

@@ -12,6 +12,8 @@ use std::io;
 use std::path::Path;
 use std::process::Command;
 
+use crate::sys::ProcessState;
+
 cfg_select! {
     any(
         target_vendor = "apple",
@@ -74,14 +76,9 @@ pub(crate) fn process_start(_pid: u32) -> Option<u64> {
     None
 }
 
-/// Not known to have: nothing portable tells it.
-pub(super) fn has_ended_or_is_another(_pid: u32, _start: Option<u64>) -> bool {
-    false
-}
-
-/// None that is known of: nothing portable tells whether a process is stopped.
-pub(crate) fn stopped_group(_pid: u32) -> Option<u32> {
-    None
+/// Running: nothing portable tells more of a process that is there.
+pub(super) fn state_of_a_pid(_pid: u32, _start: Option<u64>) -> ProcessState {
+    ProcessState::Running
 }
 
 /// There are no pid namespaces here.

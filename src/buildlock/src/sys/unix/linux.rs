@@ -15,6 +15,8 @@ use rustix::process::{
     set_parent_process_death_signal,
 };
 
+use crate::sys::ProcessState;
+
 /// Something that tells when the parent has ended: a pidfd becomes readable (pidfd_open(2), since 5.3).
 #[derive(Debug)]
 pub(super) struct ParentsEnd(OwnedFd);
@@ -156,16 +158,19 @@ pub(crate) fn process_start(pid: u32) -> Option<u64> {
     Stat::of(i32::try_from(pid).ok()?)?.start
 }
 
-/// Whether what now bears a pid has ended, or did not start when it should have.
-pub(super) fn has_ended_or_is_another(pid: u32, start: Option<u64>) -> bool {
-    let stat = i32::try_from(pid).ok().and_then(Stat::of);
-    stat.is_some_and(|now| now.ended || matches!((start, now.start), (Some(then), Some(now)) if then != now))
-}
-
-/// The process group of a process that is stopped; 0 where that group has no number here (pid_namespaces(7)).
-pub(crate) fn stopped_group(pid: u32) -> Option<u32> {
-    let stat = Stat::of(i32::try_from(pid).ok()?)?;
-    stat.stopped.then_some(stat.group)
+/// What became of the process that started then, of what now bears its pid.
+pub(super) fn state_of_a_pid(pid: u32, start: Option<u64>) -> ProcessState {
+    let Some(now) = i32::try_from(pid).ok().and_then(Stat::of) else {
+        return ProcessState::Running;
+    };
+    let is_another = matches!((start, now.start), (Some(then), Some(now)) if then != now);
+    if now.ended || is_another {
+        ProcessState::Gone
+    } else if now.stopped {
+        ProcessState::Stopped(now.group)
+    } else {
+        ProcessState::Running
+    }
 }
 
 /// The pid namespace of this process, by its inode (namespaces(7)).

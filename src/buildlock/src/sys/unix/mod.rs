@@ -22,6 +22,6 @@ pub(crate) use files::{
 };
 pub(crate) use kernel::{
     adopt_orphans, die_with_parent, end_descendants, pid_namespace, process_start, processes_that_hold,
-    replace, stopped_group,
+    replace,
 };
-pub(crate) use processes::{Parent, host_name, process_is_there, spare_descendants, user_name, user_number};
+pub(crate) use processes::{Parent, host_name, process_state, spare_descendants, user_name, user_number};

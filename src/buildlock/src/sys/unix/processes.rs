@@ -6,6 +6,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, getppid};
 
 use super::kernel::{self, ParentsEnd};
+use crate::sys::ProcessState;
 
 /// The process that started this one.
 #[derive(Debug)]
@@ -50,12 +51,12 @@ pub(crate) fn spare_descendants() -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a process with this pid and start time is there now; nothing where that cannot be told.
-pub(crate) fn process_is_there(pid: u32, start: Option<u64>) -> Option<bool> {
+/// What became of the process with this pid and start time; nothing where that cannot be told.
+pub(crate) fn process_state(pid: u32, start: Option<u64>) -> Option<ProcessState> {
     let process = i32::try_from(pid).ok().and_then(Pid::from_raw)?;
     match rustix::process::test_kill_process(process) {
-        Err(Errno::SRCH) => Some(false),
-        Ok(()) | Err(Errno::PERM) => Some(!kernel::has_ended_or_is_another(pid, start)),
+        Err(Errno::SRCH) => Some(ProcessState::Gone),
+        Ok(()) | Err(Errno::PERM) => Some(kernel::state_of_a_pid(pid, start)),
         Err(_) => None,
     }
 }

@@ -16,6 +16,6 @@ pub(crate) use files::{
 };
 pub(crate) use job::{adopt_orphans, die_with_parent, end_descendants, spare_descendants};
 pub(crate) use processes::{
-    Parent, host_name, pid_namespace, process_is_there, process_start, processes_that_hold, stopped_group,
-    user_name, user_number,
+    Parent, host_name, pid_namespace, process_start, process_state, processes_that_hold, user_name,
+    user_number,
 };

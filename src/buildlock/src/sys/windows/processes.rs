@@ -15,6 +15,8 @@ use windows_sys::Win32::System::Threading::{
     PROCESS_SYNCHRONIZE, WaitForSingleObject,
 };
 
+use crate::sys::ProcessState;
+
 /// The process that started this one.
 #[derive(Debug)]
 pub(crate) struct Parent(OwnedHandle);
@@ -81,20 +83,20 @@ pub(crate) fn pid_namespace() -> Option<u64> {
     None
 }
 
-/// Whether a process with this pid and start time is there now; nothing where that cannot be told.
-pub(crate) fn process_is_there(pid: u32, start: Option<u64>) -> Option<bool> {
+/// What became of the process with this pid and start time. No terminal here stops one.
+pub(crate) fn process_state(pid: u32, start: Option<u64>) -> Option<ProcessState> {
     let running = with_process(pid, |process| {
         let mut code = 0;
         // SAFETY: the handle is open, and the pointer is to a live u32.
         (unsafe { GetExitCodeProcess(process, &mut code) } != 0)
             .then_some(code == STILL_ACTIVE.cast_unsigned())
     });
-    Some(running == Some(true) && (start.is_none() || process_start(pid) == start))
-}
-
-/// None: no terminal here stops a process.
-pub(crate) fn stopped_group(_pid: u32) -> Option<u32> {
-    None
+    let is_it = running == Some(true) && (start.is_none() || process_start(pid) == start);
+    Some(if is_it {
+        ProcessState::Running
+    } else {
+        ProcessState::Gone
+    })
 }
 
 fn with_process<T>(pid: u32, ask: impl FnOnce(HANDLE) -> Option<T>) -> Option<T> {
