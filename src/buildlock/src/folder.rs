@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read, Seek, Write as _};
+use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -153,23 +153,27 @@ impl Folder {
     }
 
     /// The gate's bytes. Its lock must be held.
-    pub(crate) fn read_gate(&self, file: &mut File) -> Result<Vec<u8>> {
+    pub(crate) fn read_gate(&self, file: &File) -> Result<Vec<u8>> {
+        // One byte more than it may have, so that the parser sees that it is too long.
+        let mut bytes = vec![0; gate::SIZE_MAX + 1];
         faults::check("read gate")
-            .and_then(|()| file.rewind())
-            .and_then(|()| read_bounded(file, gate::SIZE_MAX))
+            .and_then(|()| sys::read_from_start(file, &mut bytes))
+            .map(|length| {
+                bytes.truncate(length);
+                bytes
+            })
             .map_err(|e| Error::io("cannot read the lock folder's gate", &self.path.join("gate"), e))
     }
 
     /// Overwrites the gate. Its lock must be held.
-    pub(crate) fn write_gate(&self, file: &mut File, gate: &Gate) -> Result<()> {
+    pub(crate) fn write_gate(&self, file: &File, gate: &Gate) -> Result<()> {
         faults::check("write gate")
-            .and_then(|()| file.rewind())
-            .and_then(|()| file.write_all(gate.to_string().as_bytes()))
+            .and_then(|()| sys::write_from_start(file, gate.to_string().as_bytes()))
             .map_err(|e| Error::io("cannot write the lock folder's gate", &self.path.join("gate"), e))
     }
 
     /// Empties a gate that is garbage, and perhaps longer than one that is not: half-way through, it is one of a new registry.
-    pub(crate) fn empty_gate(&self, file: &mut File) -> Result<()> {
+    pub(crate) fn empty_gate(&self, file: &File) -> Result<()> {
         faults::check("empty gate")
             .and_then(|()| file.set_len(0))
             .map_err(|e| Error::io("cannot empty the lock folder's gate", &self.path.join("gate"), e))

@@ -217,8 +217,8 @@ pub struct Broken {
 }
 
 impl<'a> Transition<'a> {
-    fn begin(folder: &'a Folder, mut file: Locked) -> Result<Self> {
-        let bytes = folder.read_gate(&mut file)?;
+    fn begin(folder: &'a Folder, file: Locked) -> Result<Self> {
+        let bytes = folder.read_gate(&file)?;
         match Gate::parse(&bytes) {
             Ok(gate) => Ok(Self { folder, file, gate }),
             Err(Malformed::Newer(version)) => Err(Error::new(
@@ -235,7 +235,7 @@ impl<'a> Transition<'a> {
 
     /// A gate that is empty is new, or was emptied by a power failure. One that is garbage is rebuilt like it, as long as
     /// nobody is alive who relies on what stood there. The registry gets a new name, so that no old one fits it.
-    fn rebuild(folder: &'a Folder, mut file: Locked, new: bool) -> Result<Self> {
+    fn rebuild(folder: &'a Folder, file: Locked, new: bool) -> Result<Self> {
         let listing = folder.list()?;
         for &ticket in &listing.registered {
             if matches!(folder.liveness(ticket)?, Liveness::Alive) {
@@ -275,8 +275,8 @@ impl<'a> Transition<'a> {
         gate.next = Ticket(last.saturating_add(1));
         // A mutator may be among the dead: whoever comes next, a reader, too, is to look at them.
         gate.exclusive = Ticket(last);
-        folder.empty_gate(&mut file)?;
-        folder.write_gate(&mut file, &gate)?;
+        folder.empty_gate(&file)?;
+        folder.write_gate(&file, &gate)?;
         Ok(Self { folder, file, gate })
     }
 
@@ -315,7 +315,7 @@ impl<'a> Transition<'a> {
     pub(crate) fn apply(&mut self, writes: Vec<Write>, locks: &mut Locks) -> Result<()> {
         apply_all(writes, |write| match write {
             Write::Gate(gate) => {
-                self.folder.write_gate(&mut self.file, &gate)?;
+                self.folder.write_gate(&self.file, &gate)?;
                 self.gate = gate;
                 Ok(())
             }

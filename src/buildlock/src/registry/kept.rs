@@ -1,7 +1,7 @@
 //! The gate's open file, kept from one transition to the next.
 
 use std::fs::File;
-use std::ops::{Deref, DerefMut};
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::sys;
@@ -71,12 +71,6 @@ impl Deref for Locked {
 
     fn deref(&self) -> &File {
         self.file.as_ref().expect("there until it is dropped")
-    }
-}
-
-impl DerefMut for Locked {
-    fn deref_mut(&mut self) -> &mut File {
-        self.file.as_mut().expect("there until it is dropped")
     }
 }
 

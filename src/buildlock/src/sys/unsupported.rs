@@ -86,6 +86,16 @@ pub(crate) fn is_named(_file: &File, _path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
+/// No session can exist here, and no gate.
+pub(crate) fn read_from_start(_file: &File, _bytes: &mut [u8]) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// No session can exist here, and no gate.
+pub(crate) fn write_from_start(_file: &File, _bytes: &[u8]) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Puts a whole new file in the place of another.
 pub(crate) fn replace(new: &Path, path: &Path) -> io::Result<()> {
     std::fs::rename(new, path)

@@ -3,7 +3,7 @@
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -130,18 +130,29 @@ pub(crate) fn not_mine(path: &Path) -> io::Result<Option<String>> {
 /// Whether the open file has no name any more.
 pub(crate) fn is_removed(file: &File) -> io::Result<bool> {
     faults::check("look for name")?;
-    Ok(file.metadata()?.nlink() == 0)
+    Ok(rustix::fs::fstat(file)?.st_nlink == 0)
 }
 
 /// Whether the open file is the one that has this name.
 pub(crate) fn is_named(file: &File, path: &Path) -> io::Result<bool> {
     faults::check("look for name")?;
-    let named = match std::fs::symlink_metadata(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+    let named = match rustix::fs::lstat(path) {
+        Err(Errno::NOENT) => return Ok(false),
         named => named?,
     };
-    let open = file.metadata()?;
-    Ok((open.dev(), open.ino()) == (named.dev(), named.ino()))
+    let open = rustix::fs::fstat(file)?;
+    Ok((open.st_dev, open.st_ino) == (named.st_dev, named.st_ino))
+}
+
+/// Reads a file from its start: all that it has, or as much as there is room for. Where it is then is not said.
+pub(crate) fn read_from_start(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
+    // A regular file gives less than was asked for only at its end (read(2)).
+    file.read_at(bytes, 0)
+}
+
+/// Overwrites a file from its start. Where it is then is not said.
+pub(crate) fn write_from_start(file: &File, bytes: &[u8]) -> io::Result<()> {
+    file.write_all_at(bytes, 0)
 }
 
 /// Opens a file that somebody may be replacing.

@@ -18,7 +18,8 @@ use elsewhere as kernel;
 
 pub(crate) use files::{
     Owner, create_private_folder, give, is_named, is_removed, lend, locking_refused, make_fifo, not_mine,
-    not_private, open_to_read, options, owner_to_give, pipe_has_ended, remove,
+    not_private, open_to_read, options, owner_to_give, pipe_has_ended, read_from_start, remove,
+    write_from_start,
 };
 pub(crate) use kernel::{
     adopt_orphans, die_with_parent, end_descendants, pid_namespace, process_start, processes_that_hold,

@@ -1,8 +1,8 @@
 //! Files on Windows.
 
 use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::windows::fs::OpenOptionsExt;
+use std::io::{self, Seek, Write};
+use std::os::windows::fs::{FileExt, OpenOptionsExt};
 use std::os::windows::io::AsRawHandle;
 use std::path::Path;
 use std::process::Command;
@@ -84,6 +84,17 @@ pub(crate) fn is_removed(file: &File) -> io::Result<bool> {
 /// Whether the open file is the one that has this name, as far as it was opened under it.
 pub(crate) fn is_named(file: &File, _path: &Path) -> io::Result<bool> {
     Ok(!is_removed(file)?)
+}
+
+/// Reads a file from its start: all that it has, or as much as there is room for. Where it is then is not said.
+pub(crate) fn read_from_start(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
+    file.seek_read(bytes, 0)
+}
+
+/// Overwrites a file from its start. Where it is then is not said.
+pub(crate) fn write_from_start(mut file: &File, bytes: &[u8]) -> io::Result<()> {
+    file.rewind()?;
+    file.write_all(bytes)
 }
 
 /// Puts a whole new file in the place of another, which others may have open.
