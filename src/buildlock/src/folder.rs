@@ -302,16 +302,18 @@ impl Folder {
             .map_err(|e| Error::io("cannot write the session's record", &path, e))
     }
 
-    /// Overwrites the record file of a claim that was granted: a record has room for that. Nothing is created, so that a full
-    /// disk keeps nobody from what is his.
+    /// Overwrites the record file of a claim that was granted: a record has room for that. No file is made, so that a full
+    /// disk keeps nobody waiting.
     pub(crate) fn rewrite_record(&self, record: &Record) -> Result<()> {
         let path = self.record_path(record.claim.ticket);
-        faults::check("open record to rewrite")
-            .and_then(|()| sys::options().write(true).open(&path))
-            .and_then(|mut file| {
+        match faults::check("open record to rewrite").and_then(|()| sys::open_to_rewrite(&path)) {
+            // Somebody removed it.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return self.create_record(record),
+            opened => opened.and_then(|mut file| {
                 faults::check("rewrite record").and_then(|()| file.write_all(&record.to_bytes()))
-            })
-            .map_err(|e| Error::io("cannot rewrite the session's record", &path, e))
+            }),
+        }
+        .map_err(|e| Error::io("cannot rewrite the session's record", &path, e))
     }
 
     /// Replaces a record file by a whole new one, so that those who read without the gate never see half of one.

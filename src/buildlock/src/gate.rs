@@ -12,6 +12,7 @@
 //! exclusive 00000000000000000017
 //! ```
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -89,8 +90,10 @@ impl Gate {
         let version: u32 = field("buildlock")
             .and_then(|v| v.parse().ok())
             .ok_or(Malformed::Garbage)?;
-        if version > PROTOCOL_VERSION {
-            return Err(Malformed::Newer(version));
+        match version.cmp(&PROTOCOL_VERSION) {
+            Ordering::Greater => return Err(Malformed::Newer(version)),
+            Ordering::Equal => {}
+            Ordering::Less => return Err(Malformed::Garbage),
         }
         let mut digits = |name, count, radix| {
             let value = field(name).filter(|v| {
@@ -225,6 +228,7 @@ mod tests {
             &text[1..],
             "",
             "buildlock x\n",
+            &text.replacen('1', "0", 1),
             &format!("{text}\n"),
             &text.replacen('\n', "\r\n", 1),
             &text.replacen('\n', "\r\n", 1)[..text.len()],

@@ -33,6 +33,8 @@
 //! * A wait that is given up leaves behind a thread that is blocked until the lock it waited for is freed. It holds nothing.
 //! * A child that was [lent](Session::lend) a session keeps it alive if its parent is killed. A daemon should close what it
 //!   inherited.
+//! * A fork that starts no other program has the files that were open: what its parent held or was about to change is free for
+//!   others when both have let go or ended. Close what it inherited, or use the library in one of the two only.
 //! * The folder must be on a file system that can lock: a network file system may not, and says so, or pretends to.
 //!   See `docs/platforms.md`.
 //! * After a power failure the registry repairs itself, but the mark of an unfinished mutator may be lost.

@@ -159,6 +159,19 @@ pub fn lease(record: Record) -> Vec<Write> {
     vec![Write::ReplaceRecord(record)]
 }
 
+/// A session of a token pool is granted its first tokens.
+///
+/// As [`grant`], but by another file: who waits for tokens looks when the folder was last changed.
+#[must_use]
+pub fn first_lease(gate: Gate, mut record: Record, now_unix_ms: u64) -> Vec<Write> {
+    record.claim.state = State::Granted;
+    record.granted_unix_ms = Some(now_unix_ms);
+    vec![
+        Write::Gate(gate.with_grant(&record.claim)),
+        Write::ReplaceRecord(record),
+    ]
+}
+
 /// The remains of a dead session are removed; `record` is what could be read of its record.
 ///
 /// The lock file goes last: as long as it is there, the next to scan will try again.
@@ -202,6 +215,20 @@ mod tests {
             Write::RewriteRecord(granted),
         ];
         assert_eq!(grant(gate, waiting, 7), writes);
+    }
+
+    #[test]
+    fn a_first_lease_is_a_grant_that_changes_the_folder() {
+        let gate = Gate::new(RegistryId(1)).with_ticket_taken(Mode::Shared);
+        let mut waiting = sample(1);
+        (waiting.claim.state, waiting.claim.mode) = (State::Waiting, Mode::Shared);
+        let granted = grant(gate, waiting.clone(), 7);
+        let leased = first_lease(gate, waiting, 7);
+        assert_eq!(leased[0], granted[0]);
+        let Write::RewriteRecord(record) = granted[1].clone() else {
+            panic!("{granted:?}")
+        };
+        assert_eq!(leased[1..], [Write::ReplaceRecord(record)]);
     }
 
     #[test]

@@ -23,6 +23,9 @@ const GATE_TRIES: u32 = 64;
 const GATE_YIELDS: u32 = 16;
 const GATE_NAP: Duration = Duration::from_millis(1);
 
+/// How often the folder may be removed, and made anew, by somebody else while one gate after the other is tried.
+const GATES_MAX: u32 = 100;
+
 /// The folder in which sessions meet. No daemon: whoever comes reads it, and writes it under the gate.
 #[derive(Clone, Debug)]
 pub struct Registry {
@@ -85,13 +88,21 @@ impl Registry {
 
     /// Takes the gate.
     pub(crate) fn enter(&self, patience: &Patience<'_>) -> Result<Transition<'_>> {
-        loop {
-            let file = self.lock_gate(patience)?;
+        for _ in 0..GATES_MAX {
+            let file = Locked::new(self.lock_gate(patience)?, &self.gate);
             // Whoever removed the folder and made it anew has another gate: two sessions must not hold one each.
             if self.folder.is_gate(&file)? {
-                return Transition::begin(&self.folder, Locked::new(file, &self.gate));
+                return Transition::begin(&self.folder, file);
             }
+            file.close();
         }
+        let error = Error::new(
+            ErrorKind::Unsupported,
+            "the gate is another file each time, in the lock folder",
+        );
+        Err(error
+            .at(self.path())
+            .advice("put the lock folder on another file system"))
     }
 
     /// Takes the gate of the registry called `id`, and not that of another one that was made in the same place since.

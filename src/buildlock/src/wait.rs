@@ -114,8 +114,8 @@ pub(crate) struct Blocked {
 /// How a wait ended.
 #[derive(Debug)]
 pub(crate) enum Over {
-    /// The lock is ours, in this file.
-    Kept(File),
+    /// The lock is ours.
+    Kept(Untaken),
     /// The lock was free, and its file had no name any more: nobody will ever hold it again.
     Removed,
     /// The lock was free; or somebody wrote to the fifo.
@@ -123,6 +123,22 @@ pub(crate) enum Over {
 }
 
 type Outcome = io::Result<Over>;
+
+/// A file that was locked. Where nobody takes it the lock is freed, also for a fork that has the same open file.
+#[derive(Debug)]
+pub(crate) struct Untaken(Option<File>);
+
+impl Untaken {
+    fn take(mut self) -> Option<File> {
+        self.0.take()
+    }
+}
+
+impl Drop for Untaken {
+    fn drop(&mut self) {
+        drop(self.0.take().map(|file| sys::unlock(&file)));
+    }
+}
 
 /// What to wait for, and what to do then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,11 +166,11 @@ impl Blocked {
                 Then::Empty => sys::retry(|| (&file).read(&mut [0; 64]).map(drop)),
             };
             let (over, closed) = match then {
-                Then::Keep => (Over::Kept(file), None),
+                Then::Keep if waited.is_ok() => (Over::Kept(Untaken(Some(file))), None),
                 Then::LetGo if sys::is_removed(&file).unwrap_or(false) => (Over::Removed, Some(file)),
-                Then::LetGo | Then::Empty => (Over::Free, Some(file)),
+                Then::Keep | Then::LetGo | Then::Empty => (Over::Free, Some(file)),
             };
-            // If nobody listens any more the file is closed here, and with it the lock is freed.
+            // If nobody listens any more, a lock that was to be kept is freed here.
             if let Some(outcome) = outcome.upgrade() {
                 *outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(waited.map(|()| over));
                 drop(outcome);
@@ -193,10 +209,11 @@ impl Blocked {
     /// The same for a lock that is kept.
     pub(crate) fn wait_for_lock(&self, until: Option<Instant>) -> Option<io::Result<File>> {
         let kept = |over| match over {
-            Over::Kept(file) => Ok(file),
-            Over::Removed | Over::Free => Err(io::Error::other("the lock was let go")),
+            Over::Kept(untaken) => untaken.take(),
+            Over::Removed | Over::Free => None,
         };
-        Some(self.wait(until)?.and_then(kept))
+        let let_go = || io::Error::other("the lock was let go");
+        Some(self.wait(until)?.and_then(|over| kept(over).ok_or_else(let_go)))
     }
 }
 
@@ -294,8 +311,10 @@ mod tests {
         let holder = open(&folder.path().join("l"));
         sys::lock_exclusive(&holder).unwrap();
         let cancel = Cancel::new();
-        let abandoned =
-            Blocked::on(open(&folder.path().join("l")), Then::Keep, "test".into(), &cancel).unwrap();
+        let file = open(&folder.path().join("l"));
+        // As a fork has it.
+        let _same = file.try_clone().unwrap();
+        let abandoned = Blocked::on(file, Then::Keep, "test".into(), &cancel).unwrap();
         drop(abandoned);
         let kept = Blocked::on(open(&folder.path().join("l")), Then::Keep, "test".into(), &cancel).unwrap();
         sys::unlock(&holder).unwrap();

@@ -358,7 +358,7 @@ fn waiting_and_being_granted() {
 }
 
 #[test]
-fn a_waiter_is_granted_on_a_full_disk() {
+fn a_grant_makes_no_file() {
     let mut world = World::new().beside(Mode::Exclusive);
     let mut holder = world.other.take();
     let mut before = 0;

@@ -81,3 +81,22 @@ fn a_wait_that_is_cancelled_ends_although_the_lock_stays_held() {
     );
     holder.release().unwrap();
 }
+
+#[test]
+fn a_waiter_whose_record_somebody_removed_is_granted_all_the_same() {
+    let home = tempfile::tempdir().unwrap();
+    let registry = Registry::open(home.path().join("session")).unwrap();
+    let mut holder = Some(Session::acquire(&registry, request(Mode::Exclusive, "holder")).unwrap());
+    let record = home.path().join("session/2.json");
+    let waiter = request(Mode::Exclusive, "waiter")
+        .notice_after(Duration::ZERO)
+        .on_wait(|_| {
+            std::fs::remove_file(&record).unwrap();
+            holder.take().unwrap().release().unwrap();
+        });
+    let session = Session::acquire(&registry, waiter).unwrap();
+    let snapshot = registry.snapshot().unwrap();
+    let entry = snapshot.entries.first().unwrap();
+    assert_eq!(entry.ticket, session.ticket());
+    assert_eq!(entry.record.as_ref().unwrap().label, "waiter");
+}

@@ -30,7 +30,8 @@ impl Kept {
         // Windows does not let a folder be removed in which somebody has a file open.
         if cfg!(not(windows)) {
             let by = std::process::id();
-            *self.slot() = Some(Opened { file, by });
+            let before = self.slot().replace(Opened { file, by });
+            drop(before);
         }
     }
 
@@ -52,6 +53,14 @@ impl Locked {
             file: Some(file),
             kept: kept.clone(),
         }
+    }
+}
+
+impl Locked {
+    /// Leaves the gate, which has another file by now, for good.
+    pub(super) fn close(mut self) {
+        // A fork may have the same open file.
+        drop(self.file.take().map(|file| sys::unlock(&file)));
     }
 }
 

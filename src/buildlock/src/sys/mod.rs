@@ -86,6 +86,20 @@ pub(crate) fn unlock(file: &File) -> io::Result<()> {
     FileExt::unlock(file)
 }
 
+/// Reads a file from its start: all that it has, or as much as there is room for. Where it stands then is not said.
+pub(crate) fn read_from_start(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while length < bytes.len() {
+        match read_at(file, &mut bytes[length..], length as u64) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(length)
+}
+
 fn outcome(tried: Result<(), TryLockError>) -> io::Result<bool> {
     match tried {
         Ok(()) => Ok(true),

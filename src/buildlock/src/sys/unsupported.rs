@@ -87,7 +87,7 @@ pub(crate) fn is_named(_file: &File, _path: &Path) -> io::Result<bool> {
 }
 
 /// No session can exist here, and no gate.
-pub(crate) fn read_from_start(_file: &File, _bytes: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn read_at(_file: &File, _bytes: &mut [u8], _offset: u64) -> io::Result<usize> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
@@ -104,6 +104,11 @@ pub(crate) fn replace(new: &Path, path: &Path) -> io::Result<()> {
 /// Opens a file that somebody may be replacing.
 pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
     options().read(true).open(path)
+}
+
+/// Opens a file to overwrite it.
+pub(crate) fn open_to_rewrite(path: &Path) -> io::Result<File> {
+    options().write(true).open(path)
 }
 
 /// Removes a file.

@@ -159,7 +159,7 @@ impl Seat {
         let mut record = self.with_lease(held, wanted);
         let writes = if record.claim.state == State::Waiting && held > 0 {
             let now = now_unix_ms();
-            let writes = protocol::grant(gate.gate, record.clone(), now);
+            let writes = protocol::first_lease(gate.gate, record.clone(), now);
             (record.claim.state, record.granted_unix_ms) = (State::Granted, Some(now));
             writes
         } else {

@@ -144,13 +144,12 @@ pub(crate) fn is_named(file: &File, path: &Path) -> io::Result<bool> {
     Ok((open.st_dev, open.st_ino) == (named.st_dev, named.st_ino))
 }
 
-/// Reads a file from its start: all that it has, or as much as there is room for. Where it is then is not said.
-pub(crate) fn read_from_start(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
-    // A regular file gives less than was asked for only at its end (read(2)).
-    file.read_at(bytes, 0)
+/// Reads a file's bytes from this one on: some, or none at its end. Where it stands then is not said.
+pub(crate) fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+    file.read_at(bytes, offset)
 }
 
-/// Overwrites a file from its start. Where it is then is not said.
+/// Overwrites a file from its start. Where it stands then is not said.
 pub(crate) fn write_from_start(file: &File, bytes: &[u8]) -> io::Result<()> {
     file.write_all_at(bytes, 0)
 }
@@ -158,6 +157,11 @@ pub(crate) fn write_from_start(file: &File, bytes: &[u8]) -> io::Result<()> {
 /// Opens a file that somebody may be replacing.
 pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
     options().read(true).open(path)
+}
+
+/// Opens a file to overwrite it, which others may be reading.
+pub(crate) fn open_to_rewrite(path: &Path) -> io::Result<File> {
+    options().write(true).open(path)
 }
 
 /// Removes a file, which others may have open, so that its name is gone when this returns.

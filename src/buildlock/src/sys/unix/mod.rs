@@ -18,7 +18,7 @@ use elsewhere as kernel;
 
 pub(crate) use files::{
     Owner, create_private_folder, give, is_named, is_removed, lend, locking_refused, make_fifo, not_mine,
-    not_private, open_to_read, options, owner_to_give, pipe_has_ended, read_from_start, remove,
+    not_private, open_to_read, open_to_rewrite, options, owner_to_give, pipe_has_ended, read_at, remove,
     write_from_start,
 };
 pub(crate) use kernel::{

@@ -86,12 +86,12 @@ pub(crate) fn is_named(file: &File, _path: &Path) -> io::Result<bool> {
     Ok(!is_removed(file)?)
 }
 
-/// Reads a file from its start: all that it has, or as much as there is room for. Where it is then is not said.
-pub(crate) fn read_from_start(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
-    file.seek_read(bytes, 0)
+/// Reads a file's bytes from this one on: some, or none at its end. Where it stands then is not said.
+pub(crate) fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+    file.seek_read(bytes, offset)
 }
 
-/// Overwrites a file from its start. Where it is then is not said.
+/// Overwrites a file from its start. Where it stands then is not said.
 pub(crate) fn write_from_start(mut file: &File, bytes: &[u8]) -> io::Result<()> {
     file.rewind()?;
     file.write_all(bytes)
@@ -133,6 +133,12 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
 /// allowed to read it at all is told so a little later.
 pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
     insist(OPENS_WITHIN, || options().read(true).open(path))
+}
+
+/// Opens a file to overwrite it, which others may be reading. Who opened it and shares it with nobody, a virus scanner, say, is
+/// waited for.
+pub(crate) fn open_to_rewrite(path: &Path) -> io::Result<File> {
+    insist(RESISTS_MAX, || options().write(true).open(path))
 }
 
 /// Tries again while somebody else has the file open. Nobody tells when they close it, so this has to look.

@@ -12,8 +12,8 @@ mod processes;
 
 pub(crate) use files::{
     Owner, create_private_folder, give, is_named, is_removed, lend, locking_refused, make_fifo, not_mine,
-    not_private, open_to_read, options, owner_to_give, pipe_has_ended, read_from_start, remove, replace,
-    write_from_start,
+    not_private, open_to_read, open_to_rewrite, options, owner_to_give, pipe_has_ended, read_at, remove,
+    replace, write_from_start,
 };
 pub(crate) use job::{adopt_orphans, die_with_parent, end_descendants, spare_descendants};
 pub(crate) use processes::{
