@@ -3,7 +3,8 @@
 //! Prints how long `./x check` takes where there is nothing to do, beside plain `cargo check` of the same workspace where there
 //! is nothing to do, played in turn so that a busy moment meets all of them. Run it on an idle machine. `WORKSPACE=FOLDER` has
 //! it check a workspace of yours instead of one with two small packages; `ROUNDS=n` sets how often, 60 unless set. Both use
-//! the same cargo, without rustup's stand-in before it; and Python is started without one, too.
+//! the same cargo, without rustup's stand-in before it. Python is started without one, too; what its start takes is part of
+//! what `./x` takes, and differs much from one installation to another.
 #![expect(clippy::print_stdout, reason = "it prints what it measured")]
 
 use std::path::PathBuf;
@@ -42,7 +43,16 @@ fn main() {
         "build.build-dir = {build:?}\nbuild.cache-dir = {cache:?}\nbuild.workspaces = [{workspace:?}]\n"
     );
     project.write("bootstrap.toml", &configuration);
-    let acts: [(&str, Act<'_>); 2] = [("cargo check", &cargo), ("./x check", &x)];
+    let nothing = |project: &Project| {
+        let mut nothing = like(&project.command(&[]), Command::new(&python));
+        nothing.args(["-c", ""]);
+        nothing
+    };
+    let acts: [(&str, Act<'_>); 3] = [
+        ("cargo check", &cargo),
+        ("./x check", &x),
+        ("python -c ''", &nothing),
+    ];
     for (_, act) in &acts {
         time(&mut act(&project));
     }
@@ -53,12 +63,12 @@ fn main() {
         }
     }
     println!("{rounds} times each, nothing to do in {}\n", workspace.display());
-    println!("| command     | p50 ms | p90 ms | over cargo, p50 ms |");
-    println!("| ----------- | ------ | ------ | ------------------ |");
+    println!("| command      | p50 ms | p90 ms | over cargo, p50 ms |");
+    println!("| ------------ | ------ | ------ | ------------------ |");
     let cargo = at(&mut times[0], 50);
     for ((what, _), times) in acts.iter().zip(&mut times) {
         let (p50, p90) = (at(times, 50), at(times, 90));
-        println!("| {what:<11} | {p50:>6.1} | {p90:>6.1} | {:>18.1} |", p50 - cargo);
+        println!("| {what:<12} | {p50:>6.1} | {p90:>6.1} | {:>18.1} |", p50 - cargo);
     }
 }
 
