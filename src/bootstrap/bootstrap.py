@@ -7,9 +7,7 @@ import os
 import sys
 
 import toolchain
-from configuration import ENVIRONMENT, FAILED, Configuration, Failure
-
-ATTEMPTS = 5
+from configuration import ENVIRONMENT, FAILED, USAGE, Configuration, Failure
 
 
 def main(root: str, arguments: list[str]) -> int:
@@ -27,11 +25,13 @@ def main(root: str, arguments: list[str]) -> int:
 
 def launch(config: Configuration, arguments: list[str]) -> int:
     """Becomes the driver; what is missing for that is made first, piece by piece."""
-    for _ in range(ATTEMPTS):
+    for _ in range(5):
         try:
-            return become(*toolchain.find(config), arguments)
-        except FileNotFoundError:
-            pass  # something was not made yet, or was collected or edited in this very moment
+            driver, told = toolchain.find(config)
+            return become(driver, told | {"BOOTSTRAP_REFUSED": config.refused}, arguments)
+        except FileNotFoundError:  # something was not made yet, or was collected or edited in this very moment
+            if config.refused:
+                raise Failure(USAGE, config.refused) from None
         import provision
 
         provision.provide(config)

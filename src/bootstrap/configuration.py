@@ -22,14 +22,17 @@ class Configuration:
 
     def __init__(self, root: str, arguments: list[str]) -> None:
         flags, build = read_flags(arguments), Table()
-        for layer in read_layers(root, flags):
-            section = layer.get("build", {})
-            if not isinstance(section, dict):
-                raise Failure(USAGE, "build must be a table of keys")
-            build |= section
+        # What is wrong. A driver that is there shows the line, too: with the defaults it is found.
+        self.refused = ""
+        try:
+            for layer in read_layers(root, flags):
+                section = layer.get("build", {})
+                build |= section if isinstance(section, dict) else {"build-dir": section}
+        except Failure as failure:
+            self.refused = failure.args[1]
 
         def text(key: str, default: str = "", pattern: str = ".+") -> str:
-            return checked(f"build.{key}", build[key], pattern) if key in build else default
+            return self.checked(f"build.{key}", build[key], pattern, default) if key in build else default
 
         def path(key: str, default: str = "") -> str:
             value = text(key, default)
@@ -46,18 +49,18 @@ class Configuration:
         self.dist_server = text("dist-server", "", "https://.+|http://.+|file://.+")
         self.lock_mode = text("lock-mode", "read-write", "read-write|exclusive|off")
         self.lock_timeout = float("inf")
-        for value in [build[key] for key in build if key == "lock-timeout"] + flags["--lock-timeout"]:
-            seconds = checked("build.lock-timeout or --lock-timeout", str(value), r"never|(\d+\.?\d*|\.\d+)(e[+-]?\d+)?")
-            self.lock_timeout = float(seconds.replace("never", "inf"))
+        for value in [str(build[key]) for key in build if key == "lock-timeout"] + flags["--lock-timeout"]:
+            limit = self.checked("build.lock-timeout or --lock-timeout", value, r"never|(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", "never")
+            self.lock_timeout = float(limit.replace("never", "inf"))
 
+    def checked(self, name: str, value: object, pattern: str, default: str) -> str:
+        """The value of a key, which must be a string that matches."""
+        import re  # needed only where a key is set
 
-def checked(name: str, value: object, pattern: str) -> str:
-    """The value of a key, which must be a string that matches."""
-    import re  # needed only where a key is set
-
-    if not isinstance(value, str) or not re.fullmatch(pattern, value, re.ASCII | re.DOTALL):
-        raise Failure(USAGE, f"{name} must be a string that matches {pattern}, not {value!r}")
-    return value
+        if isinstance(value, str) and re.fullmatch(pattern, value, re.ASCII | re.DOTALL):
+            return value
+        self.refused = f"{name} must be a string that matches {pattern}, not {value!r}"
+        return default
 
 
 def read_flags(arguments: list[str]) -> dict[str, list[str]]:

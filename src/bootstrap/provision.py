@@ -22,11 +22,8 @@ import cache_lock
 import toolchain
 from configuration import ENVIRONMENT, FAILED, Configuration, Failure
 
-ATTEMPTS = 6
-BACKOFF_SECONDS = 0.5
-SILENCE_SECONDS_MAX = 30.0
-CHUNK_BYTES = 1 << 18
-BYTES_MAX = 8 << 30
+ATTEMPTS, BACKOFF_SECONDS, SILENCE_SECONDS_MAX = 6, 0.5, 30.0
+CHUNK_BYTES, BYTES_MAX = 1 << 18, 8 << 30
 OUR_OWN_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 ADVICE = "check build.dist-server and src/stage0"
 

@@ -166,6 +166,7 @@ class FromPath(Launch):
                 "BOOTSTRAP_RUSTC_VERSION": "rustc 1.95.0 (0123456789 2026-01-01)",
                 "BOOTSTRAP_HOST": "fake-host",
                 "BOOTSTRAP_PYTHON": sys.executable,
+                "BOOTSTRAP_REFUSED": "",
             },
         )
         self.assertIn("cargo's own words", err)
@@ -241,6 +242,14 @@ class FromPath(Launch):
     def test_a_configuration_error_is_exit_code_2(self) -> None:
         _, err = self.run_x("check", "--set", "build.stage0=never", code=2)
         self.assertEqual(err, "error: build.stage0 must be a string that matches auto|download|local, not 'never'\n")
+
+    def test_a_driver_that_is_there_is_left_to_say_what_is_wrong_with_the_configuration(self) -> None:
+        self.run_x("check")
+        (self.root / "broken.toml").write_text("build = \n")
+        for arguments in (["--set", "build.stage0=never"], ["--config", str(self.root / "broken.toml")]):
+            out, err = self.run_x("check", *arguments)
+            self.assertRegex(out, r"(?m)^BOOTSTRAP_REFUSED=.+")
+            self.assertEqual(err, "")
 
     def test_no_toolchain_is_exit_code_4(self) -> None:
         (self.bin / "rustc").unlink()

@@ -185,7 +185,7 @@ pub(crate) fn timeout(configured: LockTimeout) -> Timeout {
 fn timeout_advice(configured: LockTimeout) -> &'static str {
     match timeout(configured) {
         Timeout::AtOnce => {
-            "leave out --no-wait, or allow a wait with --lock-timeout SECS or `build.lock-timeout`"
+            "a wait is allowed without --no-wait, and by --lock-timeout SECS or `build.lock-timeout` above 0"
         }
         Timeout::Never | Timeout::After(_) => {
             "--lock-timeout SECS or `build.lock-timeout` allows more; `./x lock status` shows all"

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 /// The variables by which the launcher speaks to the driver. They are meant for the driver alone: whatever it starts gets
 /// none of them, or a nested `./x` would take them for its own.
-const VARIABLES: [&str; 10] = [
+const VARIABLES: [&str; 11] = [
     "BOOTSTRAP_ROOT",
     "BOOTSTRAP_BUILD_DIR",
     "BOOTSTRAP_FINGERPRINT",
@@ -21,6 +21,7 @@ const VARIABLES: [&str; 10] = [
     "BOOTSTRAP_HOST",
     "BOOTSTRAP_PYTHON",
     "BOOTSTRAP_RELAUNCHES",
+    "BOOTSTRAP_REFUSED",
 ];
 
 /// What the launcher handed over.
@@ -46,6 +47,8 @@ pub struct Launch {
     pub python: PathBuf,
     /// How often the driver has gone back through the launcher for this command.
     pub relaunches: u32,
+    /// What the launcher found wrong in the configuration. It leaves it to the driver to say so, which can point at it.
+    pub refused: Option<String>,
 }
 
 impl Launch {
@@ -62,6 +65,11 @@ impl Launch {
     /// # Errors
     /// Where they do not, which is a mistake of ours.
     pub fn must_agree_with(&self, config: &Config) -> Result<()> {
+        if let Some(refused) = &self.refused {
+            return Err(Error::usage(refused.clone()).advice(
+                "the launcher, in Python, reads it otherwise than the driver: write it in another way",
+            ));
+        }
         if self.build_dir == config.build.build_dir {
             return Ok(());
         }
@@ -91,6 +99,7 @@ impl Launch {
             host: text("BOOTSTRAP_HOST").unwrap_or_default(),
             python: path("BOOTSTRAP_PYTHON")?,
             relaunches: relaunches.unwrap_or(0),
+            refused: text("BOOTSTRAP_REFUSED").filter(|refused| !refused.is_empty()),
         })
     }
 }

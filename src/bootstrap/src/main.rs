@@ -4,7 +4,8 @@ use std::env;
 use std::panic;
 use std::process::ExitCode;
 
-use bootstrap::config::{Config, Surroundings};
+use bootstrap::class::{self, Class};
+use bootstrap::config::{Config, Surroundings, change_tracker};
 use bootstrap::context::Context;
 use bootstrap::error::{Error, Result};
 use bootstrap::exit::Exit;
@@ -76,12 +77,27 @@ fn run(cli: &Cli, shell: &mut Shell) -> Result<Exit> {
     if let Outer::Broken(why) = &ctx.outer {
         ctx.shell.warn(format_args!("{why}; it is not used"));
     }
+    tell_changes(&ctx, cli);
     recover::after_a_crash(&ctx)?;
     let exit = preempt::run(&mut ctx, cli);
     let ended = ctx.hold.end();
     spare_daemons();
     let exit = exit?;
     ended.map(|()| exit)
+}
+
+/// Tells the user once what changed in the configuration since the `change-id` that is written there.
+fn tell_changes(ctx: &Context, cli: &Cli) {
+    if cli.global.dry_run || class::by_command(&cli.command) == Class::None {
+        return;
+    }
+    let (change_id, build_dir) = (ctx.config.change_id, &ctx.config.build.build_dir);
+    if let Some(news) = change_tracker::news(change_id, change_tracker::told(build_dir)) {
+        ctx.shell.plain(news);
+        if let Err(error) = change_tracker::note_told(build_dir, change_id) {
+            tracing::debug!(%error, "the next command tells it again");
+        }
+    }
 }
 
 /// A compiler cache's server, say, that a build has started serves the next one, too.

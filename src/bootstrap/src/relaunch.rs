@@ -268,6 +268,7 @@ mod tests {
             host: host.to_owned(),
             python: PathBuf::new(),
             relaunches: 0,
+            refused: None,
         };
         let cache = Cache::new(&launch.build_dir.join("cache"), &launch.build_dir, Path::new("/"));
         assert_eq!(stale(&launch, &cache).unwrap(), None);
@@ -300,6 +301,7 @@ mod tests {
             host: String::new(),
             python: "/nonexistent/python".into(),
             relaunches: RELAUNCHES_MAX,
+            refused: None,
         };
         let error = again(&launch, Stale::Driver, []).unwrap_err();
         assert!(error.to_string().contains("changed 3 times"), "{error}");

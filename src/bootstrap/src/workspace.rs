@@ -314,7 +314,7 @@ fn pick(word: &OsStr, here: &Path, members: &[Member], others: &[&str]) -> Resul
         }
         return Ok(Pick::Members(found));
     }
-    Err(unknown(&word.to_string_lossy(), members, others))
+    Err(unknown(&word.to_string_lossy(), here, members, others))
 }
 
 /// The package that owns a path, or all packages below it. Links are followed where the path as typed finds nothing.
@@ -359,13 +359,19 @@ fn folded(path: &Path) -> PathBuf {
     folded
 }
 
-fn unknown(word: &str, members: &[Member], others: &[&str]) -> Error {
+fn unknown(word: &str, here: &Path, members: &[Member], others: &[&str]) -> Error {
     let error = Error::usage(format!("there is no package or path `{word}`"));
     let known = members.iter().map(|member| member.package.name.as_str());
     let programs = members
         .iter()
         .flat_map(|member| member.programs.iter().map(String::as_str));
-    match closest(word, known.chain(others.iter().copied()).chain(programs)) {
+    let below = |member: &Member| Some(member.folder.strip_prefix(here).ok()?.to_str()?.to_owned());
+    let folders: Vec<_> = members.iter().filter_map(below).collect();
+    let candidates = known
+        .chain(others.iter().copied())
+        .chain(programs)
+        .chain(folders.iter().map(String::as_str));
+    match closest(word.trim_start_matches("./").trim_end_matches('/'), candidates) {
         Some(close) => error.advice(format!("did you mean `{close}`?")),
         None => error,
     }

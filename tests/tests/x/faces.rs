@@ -189,3 +189,54 @@ fn what_is_of_use_only_in_its_tree_is_installed_when_it_is_named_and_not_otherwi
     project.x(&["install", "quick"]).succeeds();
     assert_eq!(programs.each_ref().map(|p| p.exists()), [true, true]);
 }
+
+#[test]
+fn a_mistake_in_the_configuration_is_pointed_at_although_the_launcher_finds_it_first() {
+    let project = Project::new();
+    // With a driver in place.
+    project.x(&["check"]).succeeds();
+    for (line, pointed) in [
+        (
+            "build.lock-mode = \"of\"",
+            "^^^^ expected \"read-write\", \"exclusive\" or \"off\"; did you mean \"off\"?",
+        ),
+        (
+            "build.lock-timeout = -1",
+            "^^ expected a number of seconds, or \"never\"",
+        ),
+        ("profile = \"dve\"", "^^^^^ did you mean `dev`?"),
+        ("build.jobs = ", "^ "),
+        ("include = [\"missing.toml\"]", "^^^^^^^^^^^^^^ "),
+    ] {
+        project.configure(line);
+        let said = project.x(&["check"]).fails_with(2);
+        let file = format!(" --> {}:", project.path("bootstrap.toml").display());
+        assert!(said.stderr.contains(&file), "{line}: {}", said.stderr);
+        assert!(said.stderr.contains(pointed), "{line}: {}", said.stderr);
+    }
+}
+
+#[test]
+fn a_change_of_the_configuration_is_told_once() {
+    let project = Project::new();
+    project.configure("change-id = 0");
+    let told = |args: &[&str]| {
+        project
+            .x(args)
+            .succeeds()
+            .stderr
+            .contains("changed since change-id 0")
+    };
+    assert!(!told(&["check", "--dry-run"]));
+    assert!(told(&["check"]));
+    assert!(!told(&["check"]));
+    project.configure("change-id = \"ignore\"");
+    assert!(!told(&["check"]));
+}
+
+#[test]
+fn a_misspelt_path_gets_a_suggestion() {
+    let project = Project::new();
+    let said = project.x(&["check", "./ws/hold"]).fails_with(2);
+    assert!(said.stderr.contains("did you mean `ws/held`?"), "{}", said.stderr);
+}

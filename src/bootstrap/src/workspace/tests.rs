@@ -73,6 +73,7 @@ fn what_is_unknown_is_refused_with_the_name_that_was_probably_meant() {
         |word: &str| pick(word.as_ref(), root.path(), &members(root.path()), &["suite"]).unwrap_err();
     assert_eq!(refused("iner").to_string(), "there is no package or path `iner`");
     assert_eq!(refused("iner").help(), Some("did you mean `inner`?"));
+    assert_eq!(refused("./iner/").help(), Some("did you mean `inner`?"));
     assert_eq!(refused("siute").help(), Some("did you mean `suite`?"));
     assert_eq!(refused("nothing-like-it").help(), None);
     assert!(
