@@ -27,8 +27,7 @@ def launch(config: Configuration, arguments: list[str]) -> int:
     """Becomes the driver; what is missing for that is made first, piece by piece."""
     for _ in range(5):
         try:
-            driver, told = toolchain.find(config)
-            return become(driver, told | {"BOOTSTRAP_REFUSED": config.refused}, arguments)
+            return become(*toolchain.find(config), arguments)
         except FileNotFoundError:  # something was not made yet, or was collected or edited in this very moment
             if config.refused:
                 raise Failure(USAGE, config.refused) from None

@@ -49,6 +49,7 @@ def find(config: Configuration) -> tuple[str, dict[str, str]]:
     told = {"BOOTSTRAP_ROOT": config.root, "BOOTSTRAP_BUILD_DIR": config.build_dir, "BOOTSTRAP_FINGERPRINT": sources}
     told |= {"BOOTSTRAP_RUSTC": rustc, "BOOTSTRAP_RUSTC_VERSION": version, "BOOTSTRAP_HOST": host, "BOOTSTRAP_CARGO": cargo}
     told |= {"BOOTSTRAP_STAGE0": "local" if is_local else os.path.basename(pin.place), "BOOTSTRAP_PYTHON": sys.executable}
+    told |= {"BOOTSTRAP_REFUSED": config.refused}
     return os.path.join(config.cache_dir, "driver", sources, f"bootstrap{EXE}"), told
 
 

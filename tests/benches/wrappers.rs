@@ -23,6 +23,7 @@ mod measured {
     use std::time::{Duration, Instant};
 
     use buildlock::{Mode, Registry, Request, Session};
+    use process_tests::in_turn;
 
     const QUEUED: u32 = 100;
 
@@ -44,18 +45,7 @@ mod measured {
         command
     }
 
-    fn time(command: &mut Command) -> Duration {
-        let start = Instant::now();
-        let status = command.status().expect("it starts");
-        assert!(status.success(), "{command:?}: {status}");
-        start.elapsed()
-    }
-
     pub(super) fn starts(folder: &Path) {
-        let rounds = std::env::var("ROUNDS")
-            .ok()
-            .and_then(|n| n.parse().ok())
-            .unwrap_or(300);
         let (program, session) = (buildlock(), folder.join("session"));
         let dir = session.to_str().expect("a plain path");
         let run = |words: &[&str]| {
@@ -77,27 +67,7 @@ mod measured {
             ),
             ("a shim", shim(&program, folder)),
         ];
-        let mut times = commands.each_ref().map(|_| Vec::new());
-        for _ in 0..rounds {
-            for ((_, command), times) in commands.iter_mut().zip(&mut times) {
-                times.push(time(command).as_secs_f64() * 1e3);
-            }
-        }
-        times
-            .iter_mut()
-            .for_each(|times| times.sort_unstable_by(f64::total_cmp));
-        let at = |times: &[f64], percent: usize| times[(times.len() - 1) * percent / 100];
-        let base = at(&times[0], 50);
-        println!("| command | p10 ms | p50 ms | p90 ms | over true | times true |");
-        println!("| --- | ---: | ---: | ---: | ---: | ---: |");
-        for ((name, _), times) in commands.iter().zip(&times) {
-            let [p10, p50, p90] = [10, 50, 90].map(|percent| at(times, percent));
-            println!(
-                "| {name} | {p10:.2} | {p50:.2} | {p90:.2} | {:.2} | {:.1} |",
-                p50 - base,
-                p50 / base
-            );
-        }
+        in_turn::print(&mut commands, 300);
     }
 
     /// A shim in front of a link to `true`.
@@ -115,7 +85,7 @@ mod measured {
             .arg(&bin)
             .arg("--dir")
             .arg(folder.join("session"));
-        time(install.stdout(Stdio::null()));
+        in_turn::time(install.stdout(Stdio::null()));
         command(&bin.join("tool"), &[], folder)
     }
 

@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod holder;
+pub mod in_turn;
 #[cfg(unix)]
 pub mod process;
 pub mod program;

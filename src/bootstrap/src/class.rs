@@ -37,6 +37,11 @@ pub fn class(cli: &Cli, lock_mode: LockMode) -> Class {
     }
 }
 
+/// Whether a command line would take no session whatever was configured: it touches nothing that is shared.
+pub fn touches_nothing(cli: &Cli) -> bool {
+    cli.global.dry_run || by_command(&cli.command) == Class::None
+}
+
 /// Returns the class that a command has of itself, whatever the flags and the configuration say.
 pub fn by_command(command: &Command) -> Class {
     match command {

@@ -152,7 +152,7 @@ fn first_mode(class: Class) -> Option<Mode> {
 
 /// A command that would take the lock, and is told not to, says so.
 fn say_why_unlocked(cli: &Cli, config: &Config, shell: Shell) {
-    if cli.global.dry_run || class::by_command(&cli.command) == Class::None {
+    if class::touches_nothing(cli) {
         return;
     }
     let why = match (cli.global.bypass_bootstrap_lock, config.build.lock_mode) {

@@ -63,7 +63,7 @@ impl Launch {
     /// Makes sure that launcher and driver read the configuration alike: they must meet at the same locks.
     ///
     /// # Errors
-    /// Where they do not, which is a mistake of ours.
+    /// Where they do not, which is a mistake of ours; or where the launcher refused what the driver takes.
     pub fn must_agree_with(&self, config: &Config) -> Result<()> {
         if let Some(refused) = &self.refused {
             return Err(Error::usage(refused.clone()).advice(

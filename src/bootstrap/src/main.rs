@@ -4,7 +4,7 @@ use std::env;
 use std::panic;
 use std::process::ExitCode;
 
-use bootstrap::class::{self, Class};
+use bootstrap::class;
 use bootstrap::config::{Config, Surroundings, change_tracker};
 use bootstrap::context::Context;
 use bootstrap::error::{Error, Result};
@@ -88,11 +88,11 @@ fn run(cli: &Cli, shell: &mut Shell) -> Result<Exit> {
 
 /// Tells the user once what changed in the configuration since the `change-id` that is written there.
 fn tell_changes(ctx: &Context, cli: &Cli) {
-    if cli.global.dry_run || class::by_command(&cli.command) == Class::None {
+    let Some(change_id) = ctx.config.change_id.filter(|_| !class::touches_nothing(cli)) else {
         return;
-    }
-    let (change_id, build_dir) = (ctx.config.change_id, &ctx.config.build.build_dir);
-    if let Some(news) = change_tracker::news(change_id, change_tracker::told(build_dir)) {
+    };
+    let build_dir = &ctx.config.build.build_dir;
+    if let Some(news) = change_tracker::news(Some(change_id), change_tracker::told(build_dir)) {
         ctx.shell.plain(news);
         if let Err(error) = change_tracker::note_told(build_dir, change_id) {
             tracing::debug!(%error, "the next command tells it again");

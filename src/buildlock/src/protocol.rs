@@ -89,13 +89,14 @@ pub fn register(gate: Gate, record: Record) -> Vec<Write> {
 
 /// A waiting claim is granted.
 #[must_use]
-pub fn grant(gate: Gate, mut record: Record, now_unix_ms: u64) -> Vec<Write> {
+pub fn grant(gate: Gate, record: Record, now_unix_ms: u64) -> Vec<Write> {
+    granted(gate, record, now_unix_ms, Write::RewriteRecord)
+}
+
+fn granted(gate: Gate, mut record: Record, now_unix_ms: u64, publish: fn(Record) -> Write) -> Vec<Write> {
     record.claim.state = State::Granted;
     record.granted_unix_ms = Some(now_unix_ms);
-    vec![
-        Write::Gate(gate.with_grant(&record.claim)),
-        Write::RewriteRecord(record),
-    ]
+    vec![Write::Gate(gate.with_grant(&record.claim)), publish(record)]
 }
 
 /// A claim is let go of, or withdrawn while it waits. Needs no gate.
@@ -163,13 +164,8 @@ pub fn lease(record: Record) -> Vec<Write> {
 ///
 /// As [`grant`], but by another file: who waits for tokens looks when the folder was last changed.
 #[must_use]
-pub fn first_lease(gate: Gate, mut record: Record, now_unix_ms: u64) -> Vec<Write> {
-    record.claim.state = State::Granted;
-    record.granted_unix_ms = Some(now_unix_ms);
-    vec![
-        Write::Gate(gate.with_grant(&record.claim)),
-        Write::ReplaceRecord(record),
-    ]
+pub fn first_lease(gate: Gate, record: Record, now_unix_ms: u64) -> Vec<Write> {
+    granted(gate, record, now_unix_ms, Write::ReplaceRecord)
 }
 
 /// The remains of a dead session are removed; `record` is what could be read of its record.

@@ -91,10 +91,10 @@ pub fn told(build_dir: &Path) -> Option<u32> {
 /// # Errors
 ///
 /// Returns the error of writing the file. It costs no more than being told again.
-pub fn note_told(build_dir: &Path, change_id: Option<ChangeId>) -> io::Result<()> {
+pub fn note_told(build_dir: &Path, change_id: ChangeId) -> io::Result<()> {
     match change_id {
-        None | Some(ChangeId::Ignore) => Ok(()),
-        Some(ChangeId::Id(known)) => fs::write(told_file(build_dir), format!("{}\n", LATEST.max(known))),
+        ChangeId::Ignore => Ok(()),
+        ChangeId::Id(known) => fs::write(told_file(build_dir), format!("{}\n", LATEST.max(known))),
     }
 }
 
@@ -154,7 +154,7 @@ mod tests {
         for known in [0, LATEST + 9] {
             let id = ChangeId::Id(known);
             assert!(news(Some(id), told(folder.path())).is_some());
-            note_told(folder.path(), Some(id)).expect("the folder can be written");
+            note_told(folder.path(), id).expect("the folder can be written");
             assert_eq!(news(Some(id), told(folder.path())), None);
         }
     }

@@ -54,9 +54,7 @@ impl Locked {
             kept: kept.clone(),
         }
     }
-}
 
-impl Locked {
     /// Leaves the gate, which has another file by now, for good.
     pub(super) fn close(mut self) {
         // A fork may have the same open file.
